@@ -1,0 +1,198 @@
+"""Ordered parallel map over worker processes, each with one numeric thread or one GPU.
+
+Work is cut into tasks whose number and size never depend on the machine, and each task runs on one
+numeric thread, so that results are bitwise the same whatever the number of cores.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from advaudio.errors import AdvaudioError
+from advaudio.progress import Progress, silent
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+_device: str = "cpu"
+_emit: Callable[[Any], None] | None = None
+
+
+def device() -> str:
+    """Torch name of the device that the running task should use."""
+    return _device
+
+
+def emit(event: Any) -> None:
+    """Send a picklable `event` from inside a task to the caller's `on_event`."""
+    if _emit is not None:
+        _emit(event)
+
+
+def worker_count() -> int:
+    """Worker processes to use on the CPU: ADVAUDIO_WORKERS if set, else the cores this process may use.
+
+    Raises
+    ------
+    AdvaudioError
+        If ADVAUDIO_WORKERS is not a whole number above zero.
+    """
+    wanted = os.environ.get("ADVAUDIO_WORKERS")
+    if wanted is not None:
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise AdvaudioError(
+                f"The environment variable ADVAUDIO_WORKERS is {wanted!r}; set it to a whole number above 0."
+            )
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def one_numeric_thread() -> Iterator[None]:
+    """Make processes started inside use one thread in BLAS, OpenMP and Numba."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_worker(devices: Any, events: Any) -> None:
+    global _device, _emit
+    _device = devices.get()
+    _emit = events.put
+
+
+@contextmanager
+def _in_this_process(task_device: str, on_event: Callable[[Any], None] | None) -> Iterator[None]:
+    global _device, _emit
+    before = _device, _emit
+    _device, _emit = task_device, on_event
+    try:
+        yield
+    finally:
+        _device, _emit = before
+
+
+def map_ordered(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    workers: int | None = None,
+    devices: Sequence[str] = ("cpu",),
+    progress: Progress = silent,
+    description: str = "",
+    on_event: Callable[[Any], None] | None = None,
+) -> Iterator[Result]:
+    """Yield `function(task)` for every task, in the order of the tasks.
+
+    Parameters
+    ----------
+    function
+        A picklable function of one task (a module's top-level function, or a `functools.partial` of one).
+    tasks
+        Picklable tasks. At most four per worker are in flight or waiting to be taken, which bounds memory.
+    workers
+        Processes; by default one per core for the CPU, one per device otherwise. With one worker or one
+        task everything runs in the calling process.
+    devices
+        Torch device names, dealt to the workers in turn; a task asks with `device()`.
+    progress
+        Called after every finished task with (tasks done, tasks, `description`).
+    on_event
+        Called in this process with whatever a task gives to `emit`.
+
+    Raises
+    ------
+    AdvaudioError
+        If a worker process dies (most often: out of memory).
+    """
+    tasks = list(tasks)
+    if workers is None:
+        workers = worker_count() if tuple(devices) == ("cpu",) else len(devices)
+    workers = max(1, min(workers, len(tasks)))
+    if workers == 1:
+        with _in_this_process(devices[0], on_event):
+            for done, task in enumerate(tasks, start=1):
+                result = function(task)
+                progress(done, len(tasks), description)
+                yield result
+        return
+
+    context = multiprocessing.get_context("spawn")
+    names = context.SimpleQueue()
+    events = context.SimpleQueue()
+    for index in range(workers):
+        names.put(devices[index % len(devices)])
+    listener = threading.Thread(target=_listen, args=(events, on_event), daemon=True)
+    listener.start()
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(names, events)
+    )
+    try:
+        with one_numeric_thread():
+            yield from _run(pool, function, tasks, workers, progress, description)
+    except BrokenProcessPool as error:
+        raise AdvaudioError(
+            f"A worker process died ({description or 'parallel work'}); most often the machine ran out of "
+            "memory. Close other programs, or set the environment variable ADVAUDIO_WORKERS to a smaller "
+            "number of processes, and run the same command again."
+        ) from error
+    finally:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+        events.put(None)
+        listener.join()
+
+
+def _run(
+    pool: ProcessPoolExecutor,
+    function: Callable[[Task], Result],
+    tasks: list[Task],
+    workers: int,
+    progress: Progress,
+    description: str,
+) -> Iterator[Result]:
+    running: dict[int, Future[Result]] = {}
+    submitted = finished = 0
+    for wanted in range(len(tasks)):
+        while True:
+            while submitted < len(tasks) and submitted < wanted + 4 * workers:
+                running[submitted] = pool.submit(function, tasks[submitted])
+                submitted += 1
+            if running[wanted].done():
+                break
+            pending = [future for future in running.values() if not future.done()]
+            wait(pending, return_when=FIRST_COMPLETED)
+            done = wanted + sum(future.done() for future in running.values())
+            if done > finished:
+                finished = done
+                progress(finished, len(tasks), description)
+        result = running.pop(wanted).result()
+        if wanted + 1 > finished:
+            finished = wanted + 1
+            progress(finished, len(tasks), description)
+        yield result
+
+
+def _listen(events: Any, on_event: Callable[[Any], None] | None) -> None:
+    while (event := events.get()) is not None:
+        if on_event is not None:
+            on_event(event)

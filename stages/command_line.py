@@ -1,0 +1,70 @@
+"""What all stages share: errors as one paragraph, a progress bar, Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from advaudio.errors import AdvaudioError
+from advaudio.progress import Progress
+
+INTERRUPTED = 130
+
+console = Console(stderr=True)
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run a stage's `main` as a command: options from its signature, help from its docstring.
+
+    An `AdvaudioError` is printed as one paragraph and ends with status 1; Ctrl-C ends with status 130.
+    """
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(main)
+    try:
+        app(standalone_mode=False)
+    except AdvaudioError as error:
+        console.print(f"[bold red]Error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except typer.Exit as finished:
+        sys.exit(finished.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        console.print("Interrupted. Finished work is kept; the same command goes on from there.")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's usage errors
+            error.show()
+            sys.exit(error.exit_code)
+        raise
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Give a `Progress` callback that draws one bar per description; silent where nobody watches."""
+    columns: list[Any] = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(done: int, total: int, description: str) -> None:
+            key = description.split(":")[0]
+            if key not in tasks:
+                tasks[key] = bars.add_task(description, total=total)
+            bars.update(tasks[key], completed=done, total=total, description=description)
+
+        yield report
