@@ -1,0 +1,1 @@
+"""Augmentation in the time domain (protocol, section 1)."""
