@@ -1,0 +1,66 @@
+"""What the rows and columns of a picture mean: reading the JSON that lies beside every array of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advaudio.files import read_json
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A picture's axes.
+
+    Attributes
+    ----------
+    representation
+        Such as `dwt_tonnetz`.
+    height, width
+        In pixels.
+    clip_seconds
+        What the width spans.
+    frequencies
+        Hz of each row of the spectrogram, from row 0 (bottom).
+    centroids
+        Name of each row of the tonnetz, above the spectrogram; empty without one.
+    decibels_per_unit
+        dB that a difference of 1 stands for, in the rows of the spectrogram.
+    """
+
+    representation: str
+    height: int
+    width: int
+    clip_seconds: float
+    frequencies: Sequence[float]
+    centroids: Sequence[str]
+    decibels_per_unit: float
+
+    @property
+    def spectrogram_rows(self) -> tuple[int, int]:
+        """First row of the spectrogram, and the row after its last."""
+        return 0, len(self.frequencies)
+
+
+def read_layout(pictures: Path) -> Layout:
+    """Read the layout beside an array of pictures (the same name, ending in .json).
+
+    Raises
+    ------
+    AdvaudioError
+        If it is missing or no JSON.
+    """
+    content: dict[str, Any] = read_json(Path(pictures).with_suffix(".json"))
+    sections = {section["name"]: section for section in content["sections"]}
+    spectrogram = sections["spectrogram"]
+    return Layout(
+        representation=content["representation"],
+        height=content["height"],
+        width=content["width"],
+        clip_seconds=content["clip_seconds"],
+        frequencies=spectrogram["row_values"],
+        centroids=sections["tonnetz"]["row_values"] if "tonnetz" in sections else (),
+        decibels_per_unit=spectrogram["decibels_per_unit"],
+    )
