@@ -1,0 +1,89 @@
+"""Model files: safetensors with one JSON string of metadata, the same bytes for the same model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from advaudio.errors import AdvaudioError
+from advaudio.files import atomic_path
+from advaudio.models.classifier import Classifier
+from advaudio.models.registry import build_model
+
+_KEY = "advaudio"
+
+
+def save_model(model: Classifier, path: Path, metadata: dict[str, Any]) -> None:
+    """Write the model, without heads that only training uses, as safetensors.
+
+    Parameters
+    ----------
+    model
+        Of `build_model`.
+    path
+        The file, replaced atomically.
+    metadata
+        JSON values; `model` (name) and `classes` are needed to load the file.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {
+        key: value.detach().cpu().contiguous()
+        for key, value in model.state_dict().items()
+        if not key.startswith(("network.aux1.", "network.aux2.")) or metadata["model"] != "googlenet"
+    }
+    # safetensors writes several metadata entries in random order; one entry keeps the bytes the same.
+    text = json.dumps({**metadata, "size": list(model.size)}, sort_keys=True, ensure_ascii=False)
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: text})
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that `save_model` wrote, with `size` (height, width) added.
+
+    Raises
+    ------
+    AdvaudioError
+        If the file is missing, damaged, or no model file of this project.
+    """
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+    except Exception as error:
+        raise AdvaudioError(
+            f"Could not read the model file {path}: {error}. Run `dvc checkout` to restore it or "
+            "`dvc repro` to train it again."
+        ) from error
+    if text is None:
+        raise AdvaudioError(f"{path} is no model file of this project: it lacks the metadata {_KEY!r}.")
+    metadata: dict[str, Any] = json.loads(text)
+    return metadata
+
+
+def load_model(path: Path, device: str | torch.device = "cpu") -> Classifier:
+    """The model of a file that `save_model` wrote: (N, 1, H, W) in [0, 1] → logits, in evaluation mode.
+
+    Its weights need no gradient, and they are in the channels-last memory format.
+
+    Raises
+    ------
+    AdvaudioError
+        If the file is missing, damaged, or does not fit the model that it names.
+    """
+    from safetensors.torch import load_file
+
+    metadata = read_metadata(path)
+    height, width = metadata["size"]
+    model = build_model(metadata["model"], metadata["classes"], (height, width), auxiliary_heads=False)
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise AdvaudioError(
+            f"The model file {path} does not fit the model {metadata['model']} that it names: {error}"
+        ) from error
+    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]

@@ -1,0 +1,198 @@
+"""The six architectures by name, and networks of the user's own by `package.module:function`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from advaudio.errors import AdvaudioError
+from advaudio.models.classifier import Classifier, FixedAdaptivePool
+from advaudio.models.resnet56 import ResNet56
+
+SMALLEST_PICTURE = 16
+"""Pixels; the built-in networks refuse a smaller side, since they halve it four or five times."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One published network.
+
+    Parameters
+    ----------
+    build
+        Number of classes → the network for RGB pictures, as published.
+    first_layer, last_layers
+        Names of the first convolution and of the layers that give logits, which depend on the data.
+    smallest_side
+        Pixels below which the network's pooling leaves nothing; smaller pictures are stretched to it.
+    imagenet_weights
+        Name of torchvision's weights class, or None if nobody published ImageNet weights.
+    """
+
+    build: Callable[[int], nn.Module]
+    first_layer: str
+    last_layers: tuple[str, ...]
+    smallest_side: int
+    imagenet_weights: str | None
+
+
+def _torchvision(name: str, **options: Any) -> Callable[[int], nn.Module]:
+    def build(classes: int) -> nn.Module:
+        import torchvision
+
+        network: nn.Module = getattr(torchvision.models, name)(weights=None, num_classes=classes, **options)
+        return network
+
+    return build
+
+
+_GOOGLENET_LAST = ("fc", "aux1.fc2", "aux2.fc2")
+
+ARCHITECTURES = {
+    "alexnet": Architecture(_torchvision("alexnet"), "features.0", ("classifier.6",), 63, "AlexNet_Weights"),
+    "googlenet": Architecture(
+        _torchvision("googlenet", aux_logits=True, init_weights=True),
+        "conv1.conv",
+        _GOOGLENET_LAST,
+        1,
+        "GoogLeNet_Weights",
+    ),
+    "resnet18": Architecture(_torchvision("resnet18"), "conv1", ("fc",), 1, "ResNet18_Weights"),
+    "resnet34": Architecture(_torchvision("resnet34"), "conv1", ("fc",), 1, "ResNet34_Weights"),
+    "resnet56": Architecture(ResNet56, "conv1", ("linear",), 1, None),
+    "vgg16": Architecture(_torchvision("vgg16"), "features.0", ("classifier.6",), 32, "VGG16_Weights"),
+}
+
+
+def build_model(
+    name: str,
+    classes: int,
+    size: tuple[int, int],
+    *,
+    mean: float = 0.5,
+    std: float = 0.25,
+    seed: int = 0,
+    auxiliary_heads: bool = True,
+) -> Classifier:
+    """A randomly initialised classifier of one-channel pictures, on the CPU.
+
+    Parameters
+    ----------
+    name
+        A key of `ARCHITECTURES`, or `package.module:function` with
+        `function(classes: int, height: int, width: int) -> nn.Module` taking (N, 1, height, width).
+    classes
+        Number of classes.
+    size
+        Height and width of the pictures.
+    mean, std
+        Of the training pictures, subtracted and divided by inside the model.
+    seed
+        Of the initial weights; the global generator is left as it was.
+    auxiliary_heads
+        Whether GoogLeNet keeps the two heads that only training uses.
+
+    Raises
+    ------
+    AdvaudioError
+        If there is no such model, the pictures are too small for it, or the user's function does not
+        give a network from (N, 1, height, width) to (N, classes).
+    """
+    if classes < 2:
+        raise AdvaudioError(f"A classifier needs at least two classes, not {classes}.")
+    if not std > 0:
+        raise AdvaudioError(
+            f"The training pictures have the standard deviation {std}: they are all one grey. "
+            "Check the representation that made them."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if ":" in name:
+            model = Classifier(_user_network(name, classes, size), mean=mean, std=std, size=size)
+        else:
+            network, smallest_side = _published_network(name, classes, size, auxiliary_heads)
+            model = Classifier(network, mean=mean, std=std, size=size, smallest_side=smallest_side)
+    _check(model, name, classes)
+    return model
+
+
+def _published_network(
+    name: str, classes: int, size: tuple[int, int], auxiliary_heads: bool
+) -> tuple[nn.Module, int]:
+    if name not in ARCHITECTURES:
+        raise AdvaudioError(
+            f"Parameter `model`: there is no model {name!r}. Choose one of {', '.join(ARCHITECTURES)}, "
+            "or name your own as package.module:function."
+        )
+    if min(size) < SMALLEST_PICTURE:
+        raise AdvaudioError(
+            f"Pictures of {size[0]}×{size[1]} are too small for the model {name}: each side needs at least "
+            f"{SMALLEST_PICTURE} pixels. Raise `spectrogram_size` or `tonnetz_size` of the data set."
+        )
+    architecture = ARCHITECTURES[name]
+    network = architecture.build(classes)
+    sum_first_filters(network, architecture.first_layer)
+    height, width = (max(side, architecture.smallest_side) for side in size)
+    pool = getattr(network, "avgpool", None)
+    if isinstance(pool, nn.AdaptiveAvgPool2d) and pool.output_size != (1, 1):
+        with torch.no_grad():
+            maps = network.get_submodule("features")(torch.zeros(1, 1, height, width))
+        network.avgpool = FixedAdaptivePool((maps.shape[2], maps.shape[3]), cast(Any, pool.output_size))
+    if name == "googlenet" and not auxiliary_heads:
+        for attribute, value in (("aux_logits", False), ("aux1", None), ("aux2", None)):
+            setattr(network, attribute, value)
+    return network, architecture.smallest_side
+
+
+def sum_first_filters(network: nn.Module, layer: str) -> None:
+    """Make the RGB convolution `layer` a grey one, equal to it on the grey picture in all three colours."""
+    convolution = network.get_submodule(layer)
+    assert isinstance(convolution, nn.Conv2d)
+    convolution.weight = nn.Parameter(convolution.weight.detach().sum(dim=1, keepdim=True))
+    convolution.in_channels = 1
+
+
+def _user_network(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
+    module_name, _, function_name = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise AdvaudioError(
+            f"Parameter `model`: could not import {name!r}: {error}. It must be package.module:function, "
+            "importable from the folder where the pipeline runs."
+        ) from error
+    try:
+        network = function(classes, *size)
+    except TypeError as error:
+        raise AdvaudioError(
+            f"Parameter `model`: {name} could not be called as function(classes, height, width): {error}."
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise AdvaudioError(
+            f"Parameter `model`: {name} gave a {type(network).__name__}, not a torch.nn.Module."
+        )
+    return network
+
+
+def _check(model: Classifier, name: str, classes: int) -> None:
+    model.eval()
+    try:
+        with torch.no_grad():
+            logits = model(torch.full((2, 1, *model.size), 0.5))
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise AdvaudioError(
+            f"The model {name} cannot take pictures of {model.size[0]}×{model.size[1]}: {error}. "
+            "Larger pictures (`spectrogram_size`) or another `model` may help."
+        ) from error
+    finally:
+        model.train()
+    if tuple(logits.shape) != (2, classes):
+        raise AdvaudioError(
+            f"The model {name} gives an output of shape {tuple(logits.shape)} for two pictures; "
+            f"it must be (2, {classes}), the logits of {classes} classes."
+        )

@@ -1,0 +1,1 @@
+"""Training in folds, and FGSM adversarial training (protocol, section 4)."""

@@ -1,0 +1,104 @@
+"""Checkpoints of unfinished training: one folder per run, named by a digest of everything it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import advaudio
+from advaudio.errors import AdvaudioError
+from advaudio.files import atomic_path
+
+FINISHED = "finished"
+_CODE = ("models", "training")
+
+
+def run_digest(parameters: dict[str, Any]) -> str:
+    """Digest of the parameters (JSON values), the code of models and training, and torch's version."""
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    digest.update(torch.__version__.encode())
+    package = Path(advaudio.__file__).parent
+    for folder in _CODE:
+        for path in sorted((package / folder).glob("*.py")):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_run(folder: Path, digest: str) -> Path:
+    """The run's own folder inside `folder`, made if new; finished runs of other digests are removed.
+
+    Unfinished ones stay, so that returning to their parameters goes on where they stopped.
+    """
+    run = folder / digest[:16]
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AdvaudioError(f"Could not make the checkpoint folder {run}: {error.strerror}.") from error
+    for other in folder.iterdir():
+        if other != run and (other / FINISHED).exists():
+            shutil.rmtree(other, ignore_errors=True)
+    return run
+
+
+class Checkpoint:
+    """The state of one fold's training in one file, written atomically.
+
+    Parameters
+    ----------
+    path
+        The file.
+    digest
+        Of the run; a file of another run is refused.
+    """
+
+    OVERHEAD = 0.05
+
+    def __init__(self, path: Path, digest: str) -> None:
+        self.path = path
+        self.digest = digest
+        self._next_write = 0.0
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The saved state with its tensors on `device`, or None if there is none.
+
+        Raises
+        ------
+        AdvaudioError
+            If the file is damaged or belongs to other parameters, data or code.
+        """
+        if not self.path.exists():
+            return None
+        advice = f"Delete {self.path} and run the same command again."
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
+        except Exception as error:
+            raise AdvaudioError(f"The checkpoint {self.path} cannot be read: {error}. {advice}") from error
+        if state.get("digest") != self.digest:
+            raise AdvaudioError(
+                f"The checkpoint {self.path} belongs to other parameters, data or code "
+                f"and is refused. {advice}"
+            )
+        return state
+
+    def save(self, state: dict[str, Any], *, always: bool = False) -> None:
+        """Write `state`, unless the last write was so slow that this one would cost over 5 % of the time."""
+        started = time.monotonic()
+        if started < self._next_write and not always:
+            return
+        with atomic_path(self.path) as temporary:
+            torch.save({**state, "digest": self.digest}, temporary)
+        ended = time.monotonic()
+        self._next_write = ended + (ended - started) / self.OVERHEAD

@@ -1,0 +1,52 @@
+"""dvclive's running log of the epochs, which `dvc plots` and editors show while training goes on.
+
+It lies outside the outputs that DVC hashes: `TrainingResult.curves` is the record.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from advaudio.training.loop import Epoch
+
+
+@contextmanager
+def live_curves(folder: Path) -> Iterator[Callable[[Epoch], None]]:
+    """Give an `on_epoch` for `train_folds` that logs to `folder`, one curve per fold and measure.
+
+    The log is begun anew; resumed training sends its earlier epochs again. A Git repository without a
+    commit, which dvclive cannot work in, gets no log.
+
+    Parameters
+    ----------
+    folder
+        dvclive's folder; `plots/metrics/fold_0/train_loss.tsv` and so on appear inside.
+    """
+    from dvclive import Live
+    from scmrepo.exceptions import SCMError
+
+    try:
+        live = Live(str(folder), dvcyaml=None, report=None, save_dvc_exp=False)
+    except SCMError:
+        yield lambda _: None
+        return
+
+    lock = threading.Lock()
+
+    def log(epoch: Epoch) -> None:
+        row = asdict(epoch)
+        repeat, fold, step = row.pop("repeat"), row.pop("fold"), row.pop("epoch")
+        curve = f"fold_{fold}" if repeat == 0 else f"repeat_{repeat}/fold_{fold}"
+        with lock:
+            live.step = step
+            for name, value in row.items():
+                if value is not None:
+                    live.log_metric(f"{curve}/{name}", value)
+            live.make_summary()
+
+    with live:
+        yield log

@@ -1,0 +1,83 @@
+"""What a model gets right: accuracy, class-balanced accuracy, confusion matrix, and accuracy under PGD."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from advaudio.models.classifier import Classifier
+from advaudio.training.gradients import ascend
+from advaudio.training.samples import Rows, Samples, cut
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of a model on some clips.
+
+    Parameters
+    ----------
+    loss
+        Mean cross-entropy.
+    confusion
+        (classes, classes) counts; row = true class, column = predicted class.
+    """
+
+    loss: float
+    confusion: NDArray[np.int64]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of clips classified correctly."""
+        return float(np.trace(self.confusion) / self.confusion.sum())
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the classes' own accuracies, over the classes that have clips."""
+        totals = self.confusion.sum(axis=1)
+        present = totals > 0
+        return float(np.mean(np.diag(self.confusion)[present] / totals[present]))
+
+
+def score(model: Classifier, samples: Samples, rows: Rows, classes: int, bfloat16: bool = False) -> Score:
+    """Score `model` on the pictures `rows`; the model is left in evaluation mode."""
+    model.eval()
+    device = samples.device
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    pairs = []
+    with torch.no_grad():
+        for x, y in samples.batches(cut(rows, EVALUATION_BATCH)):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                logits = model(x)
+            logits = logits.float()
+            loss += functional.cross_entropy(logits, y, reduction="none").double().sum()
+            pairs.append(y * classes + logits.argmax(1))
+    confusion = np.bincount(torch.cat(pairs).cpu().numpy(), minlength=classes * classes)
+    return Score(float(loss) / len(rows), confusion.reshape(classes, classes))
+
+
+def pgd_accuracy(
+    model: Classifier, samples: Samples, rows: Rows, epsilon: float, steps: int, bfloat16: bool = False
+) -> float:
+    """Accuracy under an untargeted L∞ PGD attack of `steps` steps of 2.5·ε/steps from the clean picture.
+
+    The accuracy under the strongest attack is at most this. The model is left in evaluation mode.
+    """
+    model.eval()
+    correct = 0
+    for x, y in samples.batches(cut(rows, EVALUATION_BATCH)):
+
+        def loss(point: torch.Tensor, y: torch.Tensor = y) -> torch.Tensor:
+            with torch.autocast(point.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+                logits = model(point)
+            return functional.cross_entropy(logits.float(), y, reduction="sum")
+
+        attacked = ascend(loss, x, x, epsilon, 2.5 * epsilon / steps, steps)
+        with torch.no_grad():
+            correct += int((model(attacked).argmax(1) == y).sum())
+    return correct / len(rows)

@@ -1,0 +1,208 @@
+"""Pictures and split: reading, checking, and handing out batches on the device."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from advaudio.errors import AdvaudioError
+from advaudio.files import open_array
+
+PARTS = ("train", "validation", "test", "unused")
+_CHUNK = 1024
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows of the pictures in each part of one fold, ascending."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+@dataclass(frozen=True)
+class Split:
+    """The folds of a split, and the label of every picture row (−1 where the split names none)."""
+
+    labels: Rows
+    folds: tuple[Fold, ...]
+
+
+def read_split(path: Path, classes: int, rows: int) -> Split:
+    """Read `split.csv`.
+
+    Parameters
+    ----------
+    path
+        Columns `sample` (row of the pictures), `label`, `fold_0` … with train, validation, test, unused.
+    classes
+        Number of classes.
+    rows
+        Number of pictures.
+
+    Raises
+    ------
+    AdvaudioError
+        If columns or values are wrong, or a class has nothing to train on in some fold.
+    """
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise AdvaudioError(f"Could not read the split {path}: {error}. Run `dvc repro split`.") from error
+    columns = [column for column in table.columns if column.startswith("fold_")]
+    missing = {"sample", "label", "fold_0"} - set(table.columns)
+    if missing:
+        raise AdvaudioError(
+            f"The split {path} lacks the columns {', '.join(sorted(missing))}. Run `dvc repro split`."
+        )
+    sample = table["sample"].to_numpy(np.int64)
+    label = table["label"].to_numpy(np.int64)
+    if len(sample) == 0 or sample.min() < 0 or sample.max() >= rows or len(np.unique(sample)) != len(sample):
+        raise AdvaudioError(
+            f"The split {path} does not fit the pictures: its samples must be different rows below {rows}. "
+            "Run `dvc repro` so that both come from the same clips."
+        )
+    if label.min() < 0 or label.max() >= classes:
+        raise AdvaudioError(
+            f"The split {path} has labels from {label.min()} to {label.max()}, but {classes} classes."
+        )
+    labels = np.full(rows, -1, np.int64)
+    labels[sample] = label
+    folds = []
+    for column in columns:
+        unknown = sorted(set(table[column].astype(str)) - set(PARTS))
+        if unknown:
+            raise AdvaudioError(
+                f"The split {path} has the part {unknown[0]!r} in {column}; there are {', '.join(PARTS)}."
+            )
+        parts = {part: np.sort(sample[(table[column] == part).to_numpy()]) for part in PARTS}
+        for part in ("train", "validation", "test"):
+            if len(parts[part]) == 0:
+                raise AdvaudioError(
+                    f"The split {path} has no {part} samples in {column}: there are too few clips. "
+                    "Add clips, or lower `split.folds`."
+                )
+        absent = sorted(set(range(classes)) - set(labels[parts["train"]].tolist()))
+        if absent:
+            raise AdvaudioError(
+                f"The split {path} has nothing to train the classes with labels {absent} on in {column}: "
+                "they have too few clips, or too few source recordings. Add clips to them, drop them, lower "
+                "`split.folds`, or set `split.by: clip`."
+            )
+        folds.append(Fold(parts["train"], parts["validation"], parts["test"]))
+    return Split(labels, tuple(folds))
+
+
+def check_pictures(path: Path) -> tuple[tuple[int, int, int], str]:
+    """Shape and SHA-256 of the pictures' values, which must be float32 in [0, 1].
+
+    Raises
+    ------
+    AdvaudioError
+        If they are not.
+    """
+    pictures = open_array(path)
+    if pictures.ndim != 3 or pictures.dtype != np.float32 or not len(pictures):
+        raise AdvaudioError(
+            f"{path} must hold float32 pictures (samples, height, width), but is {pictures.dtype} "
+            f"{pictures.shape}."
+        )
+    digest = hashlib.sha256(repr(pictures.shape).encode())
+    for start in range(0, len(pictures), _CHUNK):
+        chunk = np.ascontiguousarray(pictures[start : start + _CHUNK])
+        if not (chunk.min() >= 0 and chunk.max() <= 1):
+            bad = start + int(np.flatnonzero(~((chunk >= 0) & (chunk <= 1)).all(axis=(1, 2)))[0])
+            raise AdvaudioError(
+                f"{path} must hold values in [0, 1], but picture {bad} has others or NaN. "
+                "Run `dvc repro append`."
+            )
+        digest.update(chunk.data)
+    return (pictures.shape[0], pictures.shape[1], pictures.shape[2]), digest.hexdigest()
+
+
+def mean_and_std(pictures: NDArray[np.float32], rows: Rows) -> tuple[float, float]:
+    """Mean and standard deviation over all pixels of the pictures `rows`, in double precision."""
+    count = rows.size * int(np.prod(pictures.shape[1:]))
+    total = sum(pictures[part].sum(dtype=np.float64) for part in _chunks(rows))
+    mean = float(total) / count
+    squares = sum(np.square(pictures[part] - mean, dtype=np.float64).sum() for part in _chunks(rows))
+    return mean, float(np.sqrt(squares / count))
+
+
+def _chunks(rows: Rows) -> list[Rows]:
+    return [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+
+
+class Samples:
+    """Batches of pictures and labels on a device.
+
+    On CUDA all pictures lie in one tensor there where they fit in `share` of its free memory; otherwise, and
+    on the CPU, batches are gathered from the memory-mapped file, on CUDA one batch ahead of the training.
+
+    Parameters
+    ----------
+    pictures
+        (samples, height, width), memory-mapped.
+    labels
+        Of every row.
+    device
+        Torch device.
+    share
+        Of the free device memory that pictures may take.
+    """
+
+    def __init__(
+        self, pictures: NDArray[np.float32], labels: Rows, device: torch.device, share: float = 0.5
+    ) -> None:
+        self.pictures = pictures
+        self.device = device
+        self.labels = torch.from_numpy(labels).to(device)
+        self.resident: Tensor | None = None
+        if device.type == "cuda" and pictures.nbytes <= share * torch.cuda.mem_get_info(device)[0]:
+            self.resident = torch.empty(pictures.shape, device=device)
+            for start in range(0, len(pictures), _CHUNK):
+                part = torch.from_numpy(np.array(pictures[start : start + _CHUNK]))
+                self.resident[start : start + len(part)] = part.to(device)
+
+    def batches(self, parts: Sequence[Rows]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pictures (n, 1, height, width) and labels (n,) of each part's rows, in turn."""
+        if self.resident is not None:
+            order = torch.from_numpy(np.concatenate(parts)).to(self.device)
+            for index in order.split([len(rows) for rows in parts]):
+                yield self.resident[index][:, None], self.labels[index]
+        elif self.device.type == "cpu":
+            for rows in parts:
+                yield torch.from_numpy(self.pictures[rows])[:, None], self.labels[torch.from_numpy(rows)]
+        else:
+            yield from self._streamed(parts)
+
+    def _streamed(self, parts: Sequence[Rows]) -> Iterator[tuple[Tensor, Tensor]]:
+        def gather(rows: Rows) -> Tensor:
+            return torch.from_numpy(self.pictures[rows])[:, None].pin_memory()
+
+        with ThreadPoolExecutor(1) as reader:
+            ahead: Any = reader.submit(gather, parts[0]) if parts else None
+            for position, rows in enumerate(parts):
+                x = ahead.result()
+                if position + 1 < len(parts):
+                    ahead = reader.submit(gather, parts[position + 1])
+                index = torch.from_numpy(rows).to(self.device)
+                yield x.to(self.device, non_blocking=True), self.labels[index]
+
+
+def cut(rows: Rows, size: int) -> list[Rows]:
+    """Cut `rows` into parts of `size`; the last may be shorter."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
