@@ -1,0 +1,1 @@
+"""Six attacks on Foolbox's attack interface (protocol, section 5)."""

@@ -1,0 +1,235 @@
+"""Basic iterative method: signed gradient steps inside a ball (Kurakin et al. 2017, arXiv 1607.02533)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from advaudio.attacks.base import (
+    Attack,
+    Goal,
+    Meter,
+    Model,
+    above_zero,
+    column,
+    compaction_due,
+    logits_and_gradient,
+    one_hot,
+    perturbation_norm,
+)
+from advaudio.errors import AdvaudioError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bim(Attack):
+    """The smallest ε at which BIM meets the goal, found for each sample on its own.
+
+    x_{k+1} = clip(x_k ∓ step·sign ∇J(x_k)), first into the ball of radius ε around x, then into the bounds
+    (Eq. 1 of the paper). Every sample has its own ε: it grows by `growth` until the attack succeeds, shrinks
+    until it fails, and is then bisected (geometrically) to `precision`. The norm that the example really
+    has, never above ε, is the upper end of the bracket.
+
+    Parameters
+    ----------
+    stop_early
+        BIM-a: a sample stops at its first success. Otherwise BIM-b: all steps are taken, and the last
+        iterate alone counts.
+    steps
+        Gradient steps for one ε.
+    relative_step
+        Step as a share of ε.
+    ball
+        Norm of the ball: "linf" (signed gradient) or "l2" (normalised gradient).
+    first_epsilon, growth, largest_epsilon
+        First ε tried, factor between tries, largest ε tried; in units of the picture.
+    precision
+        Stop when the smallest success is within this factor of the largest failure (above 1).
+    required_confidence
+        Probability that the class reached must have (0: only be the highest).
+    """
+
+    stop_early: bool
+    steps: int = 50
+    relative_step: float = 0.1
+    ball: Literal["linf", "l2"] = "linf"
+    first_epsilon: float = 1 / 255
+    growth: float = 2.0
+    largest_epsilon: float = 1.0
+    precision: float = 1.05
+    required_confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        above_zero(
+            steps=self.steps,
+            relative_step=self.relative_step,
+            first_epsilon=self.first_epsilon,
+            largest_epsilon=self.largest_epsilon,
+        )
+        if self.precision <= 1 or self.growth <= 1:
+            raise AdvaudioError(
+                f"BIM's precision ({self.precision}) and growth ({self.growth}) are factors above 1."
+            )
+
+    @property
+    def norm(self) -> Literal["linf", "l2"]:  # type: ignore[override]
+        return self.ball
+
+    @property
+    def confidence(self) -> float:
+        return self.required_confidence
+
+    def _search(
+        self,
+        model: Model,
+        pictures: Tensor,
+        goal: Goal,
+        *,
+        bounds: tuple[float, float],
+        meter: Meter,
+        starting_points: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        del starting_points
+        samples = len(pictures)
+        best = pictures.clone()
+        lower = pictures.new_zeros(samples)
+        upper = pictures.new_full((samples,), math.inf)
+        epsilon = pictures.new_full((samples,), min(self.first_epsilon, self.largest_epsilon))
+        smallest = self.first_epsilon * 2.0**-20
+        rows = torch.arange(samples, device=pictures.device)
+        while len(rows):
+            adversarial, found = bim(
+                model,
+                pictures[rows],
+                goal.select(rows),
+                epsilon[rows],
+                steps=self.steps,
+                relative_step=self.relative_step,
+                stop_early=self.stop_early,
+                ball=self.ball,
+                bounds=bounds,
+                meter=meter,
+                rows=rows,
+            )
+            size = perturbation_norm(adversarial - pictures[rows], self.ball)
+            size = torch.minimum(size, epsilon[rows])
+            better = found & (size < upper[rows])
+            best[rows] = torch.where(column(better), adversarial, best[rows])
+            upper[rows] = torch.where(better, size, upper[rows])
+            lower[rows] = torch.where(found, lower[rows], torch.maximum(lower[rows], epsilon[rows]))
+            low, high = lower[rows], upper[rows]
+            following = torch.where(
+                high.isinf(),
+                (epsilon[rows] * self.growth).clamp_max(self.largest_epsilon),
+                torch.where(low == 0, high / self.growth, (low * high).sqrt()),
+            )
+            hopeless = high.isinf() & (low >= self.largest_epsilon)
+            settled = (high <= low * self.precision) | (high <= smallest)
+            epsilon[rows] = following
+            rows = rows[~(hopeless | settled)]
+        return best, upper.isfinite()
+
+
+def bim(
+    model: Model,
+    pictures: Tensor,
+    goal: Goal,
+    epsilon: Tensor,
+    *,
+    steps: int,
+    relative_step: float,
+    stop_early: bool,
+    ball: Literal["linf", "l2"],
+    bounds: tuple[float, float] = (0.0, 1.0),
+    meter: Meter | None = None,
+    rows: Tensor | None = None,
+    start: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Run BIM with a fixed ε for each sample.
+
+    Parameters
+    ----------
+    pictures
+        (N, channels, height, width) within `bounds`.
+    epsilon
+        (N,) radius of each sample's ball.
+    meter, rows
+        Where to count the work, and the meter's index of each sample.
+    start
+        Where to begin, within the balls and the bounds; None: at `pictures`.
+
+    Returns
+    -------
+    tuple
+        The last iterates (with `stop_early`: the first successful ones), and whether each meets the goal.
+    """
+    samples = len(pictures)
+    meter = meter or Meter(samples, pictures.device)
+    rows = torch.arange(samples, device=pictures.device) if rows is None else rows
+    result = pictures.clone()
+    found = torch.zeros(samples, dtype=torch.bool, device=pictures.device)
+    live = torch.arange(samples, device=pictures.device)
+    clean, radius, wanted = pictures, epsilon, goal
+    current = pictures if start is None else start
+    sign = -1.0 if goal.targeted else 1.0
+    done, kept = found.clone(), current
+    unsettled = 0
+
+    def settle() -> None:
+        result[live] = torch.where(column(done), kept, current)
+        found[live] = done
+        meter.add(rows[live], forwards=unsettled, backwards=unsettled, iterations=unsettled)
+
+    for step in range(steps):
+        logits, gradient = logits_and_gradient(model, current, _cross_entropy(wanted.classes))
+        unsettled += 1
+        if stop_early:
+            newly = wanted.reached(logits) & ~done
+            kept = torch.where(column(newly), current, kept)
+            done = done | newly
+        current = _move(current, clean, gradient, radius, sign * relative_step, ball, bounds)
+        if stop_early and compaction_due(step, pictures.device):
+            open_ = (~done).nonzero().squeeze(1)
+            if len(open_) < len(live):
+                settle()
+                unsettled = 0
+                live, clean, current, radius = live[open_], clean[open_], current[open_], radius[open_]
+                wanted, done, kept = wanted.select(open_), done[open_], kept[open_]
+            if not len(live):
+                return result, found
+    with torch.no_grad():
+        reached = wanted.reached(model(current))
+    meter.add(rows[live], forwards=1)
+    kept = torch.where(column(reached & ~done), current, kept)
+    done = done | reached
+    settle()
+    return result, found
+
+
+def _cross_entropy(classes: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda logits: logits.softmax(1) - one_hot(classes, logits)
+
+
+def _move(
+    current: Tensor,
+    clean: Tensor,
+    gradient: Tensor,
+    radius: Tensor,
+    signed_step: float,
+    ball: Literal["linf", "l2"],
+    bounds: tuple[float, float],
+) -> Tensor:
+    limit = column(radius)
+    if ball == "linf":
+        moved = current + signed_step * limit * gradient.sign()
+        inside = clean + torch.maximum(torch.minimum(moved - clean, limit), -limit)
+    else:
+        length = column(perturbation_norm(gradient, "l2")).clamp_min(1e-12)
+        moved = current + signed_step * limit * gradient / length
+        size = column(perturbation_norm(moved - clean, "l2")).clamp_min(1e-12)
+        inside = clean + (moved - clean) * (limit / size).clamp_max(1.0)
+    return inside.clamp(*bounds)

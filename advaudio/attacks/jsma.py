@@ -1,0 +1,161 @@
+"""Jacobian-based saliency map attack (Papernot et al. 2016, arXiv 1511.07528), batched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from advaudio.attacks.base import (
+    Attack,
+    Goal,
+    Meter,
+    Model,
+    Norm,
+    above_zero,
+    column,
+    compaction_due,
+    logits_and_gradient,
+    one_hot,
+)
+from advaudio.errors import AdvaudioError
+
+Direction = Literal["raise", "lower", "both"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jsma(Attack):
+    """Change the most salient pair of features at a time until the target class is reached (L0).
+
+    The saliency of a pair of features is that of Papernot's map on the **softmax** outputs F (Eq. 2 and 3 of
+    the paper): (∂F_t/∂x)·|Σ_{j≠t} ∂F_j/∂x|, zero where the target would not gain or the rest would not lose.
+    Softmax outputs sum to one, so the second factor is the first: the best pair is the two largest entries of
+    ∂F_t, exactly, at the cost of one backward pass instead of one per class, and of no table of all pairs.
+    ∂F_t = F_t·∂log F_t, so the gradient of log F_t orders the features alike and cannot underflow.
+
+    Parameters
+    ----------
+    theta
+        Change of a feature in one step, as a share of the bounds' range. A feature may be chosen again
+        until it reaches a bound. The default reads the paper's "displacement of 50" as 50 of 255 grey levels.
+    gamma
+        Largest share of the features that may be changed (0 to 1).
+    direction
+        "raise" features, "lower" them (the mirrored map), or the better of "both".
+    iterations
+        Largest number of pairs chosen.
+    """
+
+    theta: float = 50 / 255
+    gamma: float = 1.0
+    direction: Direction = "both"
+    iterations: int = 1000
+
+    norm: ClassVar[Norm] = "l0"
+    targeted_only: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        above_zero(theta=self.theta, gamma=self.gamma, iterations=self.iterations)
+        if self.direction not in ("raise", "lower", "both"):
+            raise AdvaudioError(f"JSMA's direction is {self.direction!r}; choose raise, lower or both.")
+
+    def _search(
+        self,
+        model: Model,
+        pictures: Tensor,
+        goal: Goal,
+        *,
+        bounds: tuple[float, float],
+        meter: Meter,
+        starting_points: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        del starting_points
+        device = pictures.device
+        step = self.theta * (bounds[1] - bounds[0])
+        most_changed = int(self.gamma * pictures[0].numel())
+        result = pictures.clone()
+        found = torch.zeros(len(pictures), dtype=torch.bool, device=device)
+        live = torch.arange(len(pictures), device=device)
+        clean, current, wanted = pictures, pictures, goal
+        succeeded = found.clone()
+        stuck = found.clone()
+        unsettled = 0
+        for iteration in range(self.iterations + 1):
+            targets = wanted.classes
+            logits, gradient = logits_and_gradient(model, current, _log_probability(targets))
+            unsettled += 1
+            succeeded = succeeded | (wanted.reached(logits) & ~stuck)
+            due = compaction_due(iteration, device) or iteration == self.iterations
+            if due:
+                finished = succeeded | stuck
+                keep = (~finished).nonzero().squeeze(1)
+                if len(keep) < len(live) or iteration == self.iterations:
+                    result[live], found[live] = current, succeeded
+                    meter.add(live, forwards=unsettled, backwards=unsettled, iterations=unsettled)
+                    unsettled = 0
+                    live, clean, current = live[keep], clean[keep], current[keep]
+                    wanted, succeeded, stuck = wanted.select(keep), succeeded[keep], stuck[keep]
+                    gradient = gradient[keep]
+                if not len(live) or iteration == self.iterations:
+                    break
+            moved, possible = saliency_step(
+                current, gradient, clean, step=step, direction=self.direction, bounds=bounds
+            )
+            allowed = possible & ((moved != clean).flatten(1).sum(1) <= most_changed)
+            current = torch.where(column(allowed & ~succeeded), moved, current)
+            stuck = stuck | (~allowed & ~succeeded)
+        return result, found
+
+
+def saliency_step(
+    pictures: Tensor,
+    gradient: Tensor,
+    clean: Tensor,
+    *,
+    step: float,
+    direction: Direction = "both",
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> tuple[Tensor, Tensor]:
+    """Move the most salient pair of features of each sample.
+
+    Parameters
+    ----------
+    pictures
+        (N, channels, height, width) within `bounds`.
+    gradient
+        Of the target's log-probability, same shape.
+    clean
+        The pictures that the attack began with: a feature that was raised is not lowered again, nor the
+        reverse, so that no pair is moved to and fro.
+    step
+        Change of each chosen feature, in units of the picture.
+    direction
+        Which features may be chosen; see `Jsma`.
+
+    Returns
+    -------
+    tuple
+        The moved pictures, and (N,) bool: False where no pair is left that raises the target.
+    """
+    flat, slope, before = pictures.flatten(1), gradient.flatten(1), clean.flatten(1)
+    never = slope.new_tensor(-math.inf)
+    up = torch.where((flat < bounds[1]) & (flat >= before), slope, never)
+    down = torch.where((flat > bounds[0]) & (flat <= before), -slope, never)
+    if direction == "raise":
+        down = torch.full_like(down, -math.inf)
+    elif direction == "lower":
+        up = torch.full_like(up, -math.inf)
+    saliency = torch.maximum(up, down)
+    best, chosen = saliency.topk(min(2, saliency.shape[1]), dim=1)
+    possible = best.sum(1) > 0
+    change = torch.where(up >= down, step, -step).gather(1, chosen)
+    moved = flat.scatter_add(1, chosen, change.to(flat.dtype)).clamp(*bounds)
+    return moved.reshape(pictures.shape), possible
+
+
+def _log_probability(targets: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda logits: one_hot(targets, logits) - logits.softmax(1)

@@ -1,0 +1,293 @@
+"""Partial-information attack: NES gradients from top-k scores (Ilyas et al. 2018, arXiv 1804.08598)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from advaudio.attacks.base import Attack, Goal, Meter, Model, Norm, above_zero, column, perturbation_norm
+from advaudio.attacks.oracle import TopKOracle
+from advaudio.errors import AdvaudioError
+
+PROPOSALS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pia(Attack):
+    """Walk from a picture of the target class towards the clean one, holding the target in the top k.
+
+    Each iteration estimates the gradient of the target's log-probability from antithetic Gaussian queries
+    (NES), takes a signed step with momentum, and shrinks the L∞ ball around the clean picture as far as the
+    target stays among the top k: by `shrink` of ε at first, halved until a proposal holds. The variance of
+    the NES noise is found by a line search per sample, before the first iteration and again every
+    `search_every`. The smallest perturbation at which the target was the *best* label counts.
+
+    The noise of an iteration is the same for every sample (common random numbers), so a sample's result
+    does not depend on which others share its batch.
+
+    Parameters
+    ----------
+    iterations
+        Largest number of NES estimates (without those of the line search).
+    samples
+        Queries of one estimate, in antithetic pairs.
+    top_k
+        Labels and scores that the model tells.
+    largest_epsilon
+        The attack succeeds when the perturbation is at most this; in units of the picture.
+    learning_rate
+        Size of the first signed steps, as a share of ε; multiplied by `decay` when no proposal holds.
+    decay
+        See `learning_rate`; the rate recovers as far when a proposal holds at once.
+    momentum
+        Share of the previous estimates in the direction.
+    standard_deviations
+        σ of the NES noise among which the line search chooses, as shares of the bounds' range.
+    search_every
+        Iterations between line searches.
+    shrink
+        Largest share of ε by which one proposal shrinks it.
+    patience
+        A sample stops when its best perturbation has not fallen by 1 % in so many iterations.
+    seed
+        Of the noise.
+    """
+
+    iterations: int = 500
+    samples: int = 100
+    top_k: int = 1
+    largest_epsilon: float = 1.0
+    learning_rate: float = 0.25
+    decay: float = 0.7
+    momentum: float = 0.9
+    standard_deviations: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
+    search_every: int = 100
+    shrink: float = 0.25
+    patience: int = 100
+    seed: int = 0
+
+    norm: ClassVar[Norm] = "linf"
+    targeted_only: ClassVar[bool] = True
+    needs_starting_points: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        above_zero(
+            iterations=self.iterations,
+            largest_epsilon=self.largest_epsilon,
+            learning_rate=self.learning_rate,
+            search_every=self.search_every,
+            patience=self.patience,
+        )
+        above_zero(**{f"standard_deviations[{i}]": sigma for i, sigma in enumerate(self.standard_deviations)})
+        if self.samples < 2 or self.samples % 2:
+            raise AdvaudioError(
+                f"PIA's samples is {self.samples}; it must be an even number (antithetic pairs)."
+            )
+        if not (0 < self.shrink < 1 and 0 < self.decay < 1 and 0 <= self.momentum < 1):
+            raise AdvaudioError(
+                f"PIA's shrink ({self.shrink}) and decay ({self.decay}) must lie between 0 and 1, "
+                f"momentum ({self.momentum}) from 0 to below 1."
+            )
+        if not self.standard_deviations:
+            raise AdvaudioError("PIA's standard_deviations is empty; give at least one.")
+
+    def _search(
+        self,
+        model: Model,
+        pictures: Tensor,
+        goal: Goal,
+        *,
+        bounds: tuple[float, float],
+        meter: Meter,
+        starting_points: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        if starting_points is None:
+            raise AssertionError("checked by Attack.search")
+        has_start = ~starting_points.isnan().flatten(1).any(1)
+        walk = _Walk(
+            self,
+            TopKOracle(model, self.top_k, rows_of_one_pass=rows_of_one_pass(pictures)),
+            pictures,
+            torch.where(column(has_start), starting_points, pictures),
+            goal.classes,
+            bounds,
+            meter,
+        )
+        walk.begin(has_start)
+        for iteration in range(self.iterations):
+            if not len(walk.live):
+                break
+            if iteration % self.search_every == 0:
+                walk.choose_deviation(iteration)
+            walk.step(iteration)
+            walk.leave(iteration)
+        return walk.best, walk.best_norm <= self.largest_epsilon
+
+    def _verified(
+        self, model: Model, adversarial: Tensor, goal: Goal, bounds: tuple[float, float], meter: Meter
+    ) -> Tensor:
+        meter.add(torch.arange(len(adversarial), device=adversarial.device), queries=1)
+        return super()._verified(model, adversarial, goal, bounds, meter)
+
+
+def rows_of_one_pass(pictures: Tensor) -> int:
+    """Pictures to send through the model at once: a cache's worth on a CPU, 256 MiB of them on a GPU."""
+    if pictures.device.type == "cpu":
+        return 256
+    return max(1, min(16384, 2**26 // pictures[0].numel()))
+
+
+class _Walk:
+    """State of a shrinking batch; `live` holds the indices of the samples still walking."""
+
+    def __init__(
+        self,
+        settings: Pia,
+        oracle: TopKOracle,
+        clean: Tensor,
+        start: Tensor,
+        targets: Tensor,
+        bounds: tuple[float, float],
+        meter: Meter,
+    ) -> None:
+        self.settings, self.oracle, self.bounds, self.meter = settings, oracle, bounds, meter
+        self.range = bounds[1] - bounds[0]
+        self.original = clean
+        self.best = clean.clone()
+        self.best_norm = clean.new_full((len(clean),), math.inf)
+        self.best_since = torch.zeros(len(clean), dtype=torch.int64, device=clean.device)
+        self.patient_norm = self.best_norm.clone()
+        self.live = torch.arange(len(clean), device=clean.device)
+        self.clean, self.current, self.targets = clean, start, targets
+        self.epsilon = perturbation_norm(start - clean, "linf")
+        self.shrink = torch.full_like(self.epsilon, settings.shrink)
+        self.rate = torch.full_like(self.epsilon, settings.learning_rate)
+        self.direction = torch.zeros_like(clean)
+        self.sigma = torch.full_like(self.epsilon, settings.standard_deviations[0] * self.range)
+
+    def begin(self, has_start: Tensor) -> None:
+        """Leave out the samples whose start the model does not take for the target."""
+        score, best = self._ask(self.current, self.targets, self.live)
+        self._record(self.live, self.current, best & has_start)
+        self._keep(best & has_start & score.isfinite())
+
+    def choose_deviation(self, iteration: int) -> None:
+        """Take for each sample the σ whose estimate raises the target's score most."""
+        settings = self.settings
+        if len(settings.standard_deviations) == 1:
+            return
+        best_score = torch.full_like(self.epsilon, -math.inf)
+        chosen = self.sigma.clone()
+        for number, share in enumerate(settings.standard_deviations):
+            sigma = torch.full_like(self.epsilon, share * self.range)
+            estimate = self._estimate(sigma, (iteration, 1 + number))
+            moved = self._project(
+                self.current + column(self.rate * self.epsilon) * estimate.sign(), self.epsilon, self.clean
+            )
+            score, _ = self._ask(moved, self.targets, self.live)
+            better = score > best_score
+            best_score = torch.where(better, score, best_score)
+            chosen = torch.where(better, sigma, chosen)
+        self.sigma = chosen
+
+    def step(self, iteration: int) -> None:
+        """Estimate, then propose ever smaller steps until one holds the target in the top k."""
+        momentum = self.settings.momentum
+        estimate = self._estimate(self.sigma, (iteration, 0))
+        # Scaled per sample, so that momentum does not favour the iterations with large scores.
+        size = column(estimate.flatten(1).abs().amax(1)).clamp_min(1e-30)
+        self.direction = momentum * self.direction + (1 - momentum) * estimate / size
+        self.meter.add(self.live, iterations=1)
+        pending = torch.arange(len(self.live), device=self.live.device)
+        shrink, rate = self.shrink.clone(), self.rate.clone()
+        for proposal in range(PROPOSALS):
+            last = proposal == PROPOSALS - 1
+            share = torch.zeros_like(shrink) if last else shrink
+            epsilon = (self.epsilon * (1 - share))[pending]
+            step = column((rate * self.epsilon)[pending])
+            moved = self._project(
+                self.current[pending] + step * self.direction[pending].sign(), epsilon, self.clean[pending]
+            )
+            rows = self.live[pending]
+            score, best = self._ask(moved, self.targets[pending], rows)
+            self._record(rows, moved, best)
+            holds = score.isfinite()
+            self.current[pending] = torch.where(column(holds), moved, self.current[pending])
+            held = pending[holds]
+            self.epsilon[held] = perturbation_norm(self.current[held] - self.clean[held], "linf")
+            if proposal == 0:
+                self.shrink[held] = (shrink[held] * 1.5).clamp_max(self.settings.shrink)
+                self.rate[held] = (rate[held] / self.settings.decay).clamp_max(self.settings.learning_rate)
+            else:
+                self.shrink[held] = shrink[held].clamp_min(1e-3)
+            pending = pending[~holds]
+            if not len(pending):
+                return
+            shrink[pending] /= 2
+            if last:
+                self.rate[pending] = (rate[pending] * self.settings.decay).clamp_min(1e-3)
+                self.shrink[pending] = shrink[pending].clamp_min(1e-3)
+
+    def leave(self, iteration: int) -> None:
+        """Let the samples go that have come to a stand."""
+        norm = self.best_norm[self.live]
+        fell = norm < 0.99 * self.patient_norm[self.live]
+        self.patient_norm[self.live] = torch.where(fell, norm, self.patient_norm[self.live])
+        self.best_since[self.live] = torch.where(fell, iteration, self.best_since[self.live])
+        waiting = iteration - self.best_since[self.live] < self.settings.patience
+        if not bool(waiting.all()):
+            self._keep(waiting)
+
+    def _estimate(self, sigma: Tensor, stream: tuple[int, int]) -> Tensor:
+        """NES estimate of the gradient of each live sample's target score, up to a positive factor."""
+        shape = self.clean.shape[1:]
+        pairs = self.settings.samples // 2
+        noise = self._noise(pairs, stream)
+        estimates = []
+        group = max(1, self.oracle.rows_of_one_pass // self.settings.samples)
+        for start in range(0, len(self.live), group):
+            part = slice(start, start + group)
+            centre = self.current[part, None]
+            offset = sigma[part, None, None, None, None] * noise
+            queries = torch.cat((centre + offset, centre - offset), 1).clamp_(*self.bounds)
+            count = len(queries)
+            targets = self.targets[part].repeat_interleave(2 * pairs)
+            score, _ = self.oracle.target_score(queries.reshape(-1, *shape), targets)
+            score = score.reshape(count, 2 * pairs)
+            # Only queries that still show the target tell anything; they are compared with each other.
+            told = score.isfinite()
+            mean = score.masked_fill(~told, 0.0).sum(1, keepdim=True) / told.sum(1, keepdim=True).clamp_min(1)
+            weight = torch.where(told, score - mean, 0.0)
+            signed = weight[:, :pairs] - weight[:, pairs:]
+            estimates.append((signed @ noise.reshape(pairs, -1)).reshape(count, *shape))
+        self.meter.add(self.live, forwards=2 * pairs, queries=2 * pairs)
+        return torch.cat(estimates)
+
+    def _noise(self, pairs: int, stream: tuple[int, int]) -> Tensor:
+        seed = int(np.random.SeedSequence([self.settings.seed, *stream]).generate_state(1, np.uint64)[0] >> 1)
+        generator = torch.Generator(device=self.clean.device).manual_seed(seed)
+        return torch.randn(pairs, *self.clean.shape[1:], generator=generator, device=self.clean.device)
+
+    def _project(self, pictures: Tensor, epsilon: Tensor, clean: Tensor) -> Tensor:
+        limit = column(epsilon)
+        return torch.maximum(torch.minimum(pictures, clean + limit), clean - limit).clamp(*self.bounds)
+
+    def _ask(self, pictures: Tensor, targets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        self.meter.add(rows, forwards=1, queries=1)
+        return self.oracle.target_score(pictures, targets)
+
+    def _record(self, rows: Tensor, pictures: Tensor, best: Tensor) -> None:
+        norm = perturbation_norm(pictures - self.original[rows], "linf")
+        better = best & (norm < self.best_norm[rows])
+        self.best[rows] = torch.where(column(better), pictures, self.best[rows])
+        self.best_norm[rows] = torch.where(better, norm, self.best_norm[rows])
+
+    def _keep(self, mask: Tensor) -> None:
+        self.live, self.clean, self.current = self.live[mask], self.clean[mask], self.current[mask]
+        self.targets, self.epsilon, self.shrink = self.targets[mask], self.epsilon[mask], self.shrink[mask]
+        self.rate, self.direction, self.sigma = self.rate[mask], self.direction[mask], self.sigma[mask]

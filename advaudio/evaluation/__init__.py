@@ -1,0 +1,1 @@
+"""Fooling curves, budgets, bounds, AUC and rho (protocol, section 6)."""

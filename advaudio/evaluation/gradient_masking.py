@@ -1,0 +1,235 @@
+"""Signs that a model hides its gradients instead of being robust (Athalye et al. 2018, arXiv 1802.00420).
+
+Each check passes or fails and carries its numbers. A failed check says that the white-box fooling rates of
+this model are too low to be believed, not that the model is bad.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from advaudio.attacks.base import Goal, column
+from advaudio.attacks.bim import bim
+from advaudio.evaluation.chunk import ModelSource, load, one_thread_on_cpu
+from advaudio.evaluation.fooling_curve import Array, fooling_rate
+from advaudio.evaluation.rho import perturbations
+
+Check = dict[str, Any]
+OutsideAttack = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
+"""Model, pictures (N, 1, H, W), true labels and ε (L∞) to adversarial pictures: a strong attack of others."""
+
+
+def masking_checks(
+    source: ModelSource,
+    pictures: Array,
+    labels: Array,
+    *,
+    epsilons: Sequence[float] = (1 / 255, 2 / 255, 4 / 255, 8 / 255),
+    steps: Sequence[int] = (5, 10, 20, 40),
+    restarts: int = 3,
+    clips: int = 64,
+    tolerance: float = 0.05,
+    seed: int = 0,
+    device: str = "cpu",
+    outside: OutsideAttack | None = None,
+) -> dict[str, Check]:
+    """Attack the first correctly classified clips without a target (L∞), and compare fooling rates.
+
+    Parameters
+    ----------
+    pictures, labels
+        (N, height, width) in [0, 1], and (N,).
+    epsilons
+        Radii at which single step and iterations are compared, ascending. The other checks use the radius
+        at which the iterative attack's rate is nearest one half.
+    steps
+        Numbers of steps, ascending; the largest is the attack's usual one.
+    restarts
+        Random starts.
+    clips
+        How many clips to attack.
+    tolerance
+        By how much a rate may exceed one that it should not, as a share of the clips.
+    outside
+        Somebody else's strong attack, to stand beside ours; None: not run, and said so.
+
+    Returns
+    -------
+    dict
+        Name of each check to `passed` (None: not run) and its numbers:
+        `iterative_beats_single_step`, `more_steps_never_weaker`, `unbounded_reaches_all`,
+        `random_restarts_add_little`, `outside_attack_adds_little`.
+    """
+    torch_device = torch.device(device)
+    model = load(source, device)
+    with one_thread_on_cpu(torch_device):
+        whole = torch.as_tensor(np.array(pictures, dtype=np.float32), device=torch_device)[:, None]
+        truth = torch.as_tensor(np.asarray(labels), device=torch_device, dtype=torch.int64)
+        with torch.no_grad():
+            right = torch.cat([model(part) for part in whole.split(64)]).argmax(1) == truth
+        rows = right.nonzero().squeeze(1)[:clips]
+        probe = _Probe(model, whole[rows], truth[rows], max(steps), seed)
+        iterated = {epsilon: probe.fooled(epsilon) for epsilon in epsilons}
+        rates = {epsilon: _rate(mask) for epsilon, mask in iterated.items()}
+        single = {epsilon: _rate(probe.fooled(epsilon, steps=1, relative_step=1.0)) for epsilon in epsilons}
+        middle = min(epsilons, key=lambda epsilon: abs(rates[epsilon] - 0.5))
+        by_steps = {count: _rate(probe.fooled(middle, steps=count)) for count in steps[:-1]}
+        by_steps[steps[-1]] = rates[middle]
+        unbounded = _rate(probe.fooled(1.0))
+        together = iterated[middle].clone()
+        for restart in range(restarts):
+            together |= probe.fooled(middle, restart=restart)
+        theirs = None
+        if outside is not None:
+            adversarial = outside(model, probe.pictures, probe.labels, middle)
+            theirs = _rate(probe.holds(adversarial, middle))
+    ordered = list(by_steps.values())
+    return {
+        "iterative_beats_single_step": {
+            "passed": all(rates[epsilon] >= single[epsilon] - tolerance for epsilon in epsilons),
+            "epsilon": list(epsilons),
+            "iterative": list(rates.values()),
+            "single_step": list(single.values()),
+        },
+        "more_steps_never_weaker": {
+            "passed": all(after >= before - tolerance for before, after in itertools.pairwise(ordered)),
+            "epsilon": middle,
+            "steps": list(by_steps),
+            "fooling_rate": ordered,
+        },
+        "unbounded_reaches_all": {"passed": unbounded == 1.0, "fooling_rate": unbounded},
+        "random_restarts_add_little": {
+            "passed": _rate(together) <= rates[middle] + tolerance,
+            "epsilon": middle,
+            "restarts": restarts,
+            "without": rates[middle],
+            "with": _rate(together),
+        },
+        "outside_attack_adds_little": {
+            "passed": None if theirs is None else theirs <= _rate(together) + tolerance,
+            "epsilon": middle,
+            "ours": _rate(together),
+            "theirs": theirs,
+        },
+    }
+
+
+def white_box_beats_black_box(
+    white_box: Mapping[str, pd.DataFrame], black_box: Mapping[str, pd.DataFrame], *, tolerance: float = 0.05
+) -> dict[str, Check]:
+    """Compare finished attacks of one norm on each model: no black-box curve may lie above the white-box one.
+
+    Parameters
+    ----------
+    white_box, black_box
+        Name of each attack to its table of clips, all in the same norm, with the same targets.
+    tolerance
+        As in `masking_checks`.
+
+    Returns
+    -------
+    dict
+        Model to `passed` and, at ε with black-box rates of one quarter, half, three quarters, the rates.
+    """
+    checks: dict[str, Check] = {}
+    for model in ("original", "robust"):
+        white = np.min([perturbations(table, model) for table in white_box.values()], axis=0)
+        black = np.min([perturbations(table, model) for table in black_box.values()], axis=0)
+        finite = black[np.isfinite(black)]
+        epsilons = [float(value) for value in np.quantile(finite, [0.25, 0.5, 0.75])] if len(finite) else []
+        pairs = [(fooling_rate(white, epsilon), fooling_rate(black, epsilon)) for epsilon in epsilons]
+        checks[model] = {
+            "passed": all((ours or 0.0) >= (theirs or 0.0) - tolerance for ours, theirs in pairs),
+            "epsilon": epsilons,
+            "white_box": [pair[0] for pair in pairs],
+            "black_box": [pair[1] for pair in pairs],
+        }
+    return checks
+
+
+def apgd_of_art(model: nn.Module, pictures: Tensor, labels: Tensor, epsilon: float) -> Tensor:
+    """Auto-PGD (Croce and Hein 2020) of the Adversarial Robustness Toolbox, as an `outside` attack.
+
+    Raises
+    ------
+    ImportError
+        If the optional package adversarial-robustness-toolbox is not installed.
+    """
+    from art.attacks.evasion import AutoProjectedGradientDescent
+    from art.estimators.classification import PyTorchClassifier
+
+    with torch.no_grad():
+        classes = model(pictures[:1]).shape[1]
+    classifier = PyTorchClassifier(
+        model,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=tuple(pictures.shape[1:]),
+        nb_classes=classes,
+        clip_values=(0.0, 1.0),
+        device_type="cpu" if pictures.device.type == "cpu" else "gpu",
+    )
+    attack = AutoProjectedGradientDescent(
+        classifier,
+        norm=np.inf,
+        eps=epsilon,
+        eps_step=epsilon / 4,
+        max_iter=50,
+        nb_random_init=1,
+        verbose=False,
+    )
+    found = attack.generate(pictures.cpu().numpy(), y=labels.cpu().numpy())
+    return torch.as_tensor(found, device=pictures.device)
+
+
+class _Probe:
+    """A model, the clips to attack, and the usual number of steps."""
+
+    def __init__(self, model: nn.Module, pictures: Tensor, labels: Tensor, steps: int, seed: int) -> None:
+        self.model, self.pictures, self.labels, self.steps, self.seed = model, pictures, labels, steps, seed
+
+    def fooled(
+        self,
+        epsilon: float,
+        *,
+        steps: int | None = None,
+        relative_step: float | None = None,
+        restart: int | None = None,
+    ) -> Tensor:
+        count = self.steps if steps is None else steps
+        start = None
+        if restart is not None:
+            generator = torch.Generator(self.pictures.device).manual_seed(self.seed * 1000 + restart)
+            noise = torch.rand(self.pictures.shape, generator=generator, device=self.pictures.device)
+            start = (self.pictures + (2 * noise - 1) * epsilon).clamp(0, 1)
+        found, _ = bim(
+            self.model,
+            self.pictures,
+            Goal(self.labels, False),
+            self.pictures.new_full((len(self.pictures),), epsilon),
+            steps=count,
+            relative_step=2.5 / count if relative_step is None else relative_step,
+            stop_early=True,
+            ball="linf",
+            start=start,
+        )
+        return self.holds(found, epsilon)
+
+    def holds(self, adversarial: Tensor, epsilon: float) -> Tensor:
+        with torch.no_grad():
+            wrong = self.model(adversarial).argmax(1) != self.labels
+        near = (
+            (adversarial - self.pictures).abs() <= column(self.pictures.new_tensor(epsilon + 1e-6))
+        ).flatten(1)
+        return wrong & near.all(1)
+
+
+def _rate(mask: Tensor) -> float:
+    return float(mask.double().mean().item()) if len(mask) else math.nan
