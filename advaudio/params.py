@@ -23,7 +23,7 @@ OWN_MODEL = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Size = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+Size = Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)]  # YAML has lists, not tuples
 
 
 class Section(BaseModel):
@@ -65,6 +65,8 @@ class Dwt(Section):
     wavelet: Annotated[str, Field(pattern=r"^cmor\d+(\.\d+)?-\d+(\.\d+)?$")]
     scales: PositiveInt
     minimum_frequency: PositiveFloat
+    maximum_frequency: PositiveFloat | None
+    frame_length: Annotated[int, Field(gt=0, multiple_of=2)]
     dynamic_range: PositiveFloat
 
 
@@ -74,6 +76,7 @@ class Tonnetz(Section):
     sample_rate: PositiveInt
     hop_length: PositiveInt
     smoothing: Annotated[float, Field(ge=0)]
+    dynamic_range: PositiveFloat
 
 
 class Split(Section):
@@ -85,9 +88,52 @@ class Split(Section):
 
 
 class Training(Section):
-    """`training`: settings that both trainings share."""
+    """`training`: settings that both trainings share; None is the model's own default."""
 
+    optimiser: Literal["adamw", "sgd"] | None
     learning_rate: PositiveFloat | None
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] | None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    batch_size: Annotated[int, Field(ge=2)]
+    patience: PositiveInt
+    warm_up: Annotated[float, Field(ge=0, lt=1)]
+    mixed_precision: Literal["auto", "off"]
+    compile: Literal["auto", "off"]
+    deterministic: bool
+
+
+class AdversarialTraining(Section):
+    """`adversarial_training`: protocol, section 4."""
+
+    epsilon: Annotated[float, Field(gt=0, le=1)]
+    alpha: Share
+    steps: PositiveInt
+    probe_clips: Annotated[int, Field(ge=0)]
+    probe_steps: PositiveInt
+
+
+class Evaluation(Section):
+    """`evaluation`: protocol, section 6."""
+
+    fooling_threshold: Share
+    auc_epsilon_factor: PositiveFloat
+    bootstrap_samples: PositiveInt
+    example_clips: Annotated[int, Field(ge=0, le=64)]
+
+
+class TrainingBudget(Section):
+    """`budgets.<name>.training`."""
+
+    epochs: PositiveInt
+    repeats: PositiveInt
+    pretrained: str
+
+
+class Budget(Section):
+    """`budgets.<name>`: how long training and attacks may go on."""
+
+    training: TrainingBudget
+    attacks: dict[str, Annotated[list[dict[str, Any]], Field(min_length=1)]]
 
 
 class Params(Section):
@@ -107,10 +153,45 @@ class Params(Section):
     tonnetz: Tonnetz
     split: Split
     training: Training
+    adversarial_training: AdversarialTraining
+    attacks: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    evaluation: Evaluation
+    budgets: dict[str, Budget]
+
+    @property
+    def chosen_dataset(self) -> Dataset:
+        """The section of the selected data set."""
+        return self.datasets[self.dataset]
+
+    @property
+    def chosen_budget(self) -> Budget:
+        """The selected budget."""
+        return self.budgets[self.budget]
+
+    def attack(self, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Settings of an attack, and its budgets, cheapest first.
+
+        Raises
+        ------
+        AdvaudioError
+            If `attacks` has no such attack.
+        """
+        if name not in self.attacks:
+            raise AdvaudioError(
+                f"There is no `attacks.{name}` in params.yaml; there are: {', '.join(self.attacks)}."
+            )
+        return self.attacks[name], self.chosen_budget.attacks[name]
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
         _choose("dataset", self.dataset, tuple(self.datasets))
+        _choose("budget", self.budget, tuple(self.budgets))
+        for name in self.attacks:
+            if name not in self.chosen_budget.attacks:
+                raise ValueError(
+                    f"`attacks.{name}` has no budget: add `budgets.{self.budget}.attacks.{name}`, "
+                    "such as [{}]"
+                )
         if not OWN_MODEL.match(self.model):
             _choose("model", self.model, MODELS, "or your own network as package.module:function")
         return self

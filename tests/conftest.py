@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+# Librosa compiles with Numba into a cache that two test processes must not write at once (it comes out
+# corrupt); set before anything imports librosa.
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "numba" / _worker)
+
 
 @pytest.fixture(scope="session")
 def realdata() -> Path:

@@ -1,0 +1,30 @@
+"""Compare the attacks' cost on both models: ρ, and the worst case over the attacks."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from advaudio.evaluation.clip_results import read_clip_results
+from advaudio.evaluation.rho import rho_over_attacks
+from advaudio.evaluation.worst_case import worst_case
+from advaudio.files import write_json
+from advaudio.params import read
+from stages.command_line import run
+
+
+def main(
+    params: Path = Path("params.yaml"),
+    attacks: Path = Path("outputs/attacks"),
+    outputs: Path = Path("outputs/rho.json"),
+    metrics: Path = Path("metrics/rho.json"),
+) -> None:
+    """Average ρ over the attacks, each in its own norm (Eq. 14)."""
+    chosen = read(params)
+    threshold = chosen.evaluation.fooling_threshold
+    tables = {name: read_clip_results(attacks / name / "clips.csv") for name in chosen.attacks}
+    summary = rho_over_attacks(tables, threshold=threshold)
+    write_json(outputs, {**asdict(summary), "worst_case": worst_case(tables, threshold=threshold)})
+    write_json(metrics, {"rho": summary.mean})
+
+
+if __name__ == "__main__":
+    run(main)

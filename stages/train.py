@@ -1,0 +1,56 @@
+"""Train the original model in folds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from advaudio.datasets.class_names import read_class_names
+from advaudio.evaluation.accuracy import accuracy_over_folds
+from advaudio.files import write_json
+from advaudio.params import read
+from advaudio.training.folds import train_folds
+from advaudio.training.live import live_curves
+from advaudio.training.outputs import write_outputs
+from advaudio.training.settings import TrainingSettings
+from stages.command_line import progress_bar, run
+
+
+def main(
+    params: Path = Path("params.yaml"),
+    pictures: Path = Path("data/pictures/pictures.npy"),
+    split: Path = Path("data/split.csv"),
+    clips: Path = Path("data/raw/clips.csv"),
+    model_file: Path = Path("models/original.safetensors"),
+    outputs: Path = Path("outputs/train"),
+    metrics: Path = Path("metrics/train.json"),
+    scratch: Annotated[Path, typer.Option(help="checkpoints, to resume from")] = Path(".advaudio/train"),
+    live: Annotated[Path, typer.Option(help="dvclive's log of the epochs")] = Path("live/train"),
+) -> None:
+    """Train one network per fold on clean pictures; publish the one that validation picks."""
+    chosen = read(params)
+    class_names = read_class_names(clips)
+    budget = chosen.chosen_budget.training
+    with progress_bar() as progress, live_curves(live) as on_epoch:
+        result = train_folds(
+            pictures,
+            split,
+            model_file,
+            model=chosen.model,
+            classes=len(class_names),
+            epochs=budget.epochs,
+            repeats=budget.repeats,
+            pretrained=budget.pretrained,
+            training=TrainingSettings(**chosen.training.model_dump()),
+            seed=chosen.seed,
+            device=chosen.device,
+            checkpoint_folder=scratch,
+            progress=progress,
+            on_epoch=on_epoch,
+        )
+    write_outputs(result, outputs, class_names)
+    write_json(metrics, accuracy_over_folds(result.folds))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,33 @@
+"""dvc.yaml tells the truth: each stage declares exactly the repository files that its script imports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.pipeline.imports import imported_files
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+def _declared_code(stage: dict[str, Any]) -> set[str]:
+    return {dep for dep in stage.get("do", stage)["deps"] if dep.endswith(".py")}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_declares_what_it_imports_and_nothing_else(name: str) -> None:
+    declared = _declared_code(STAGES[name])
+    static = {dep for dep in declared if "${" not in dep}
+    imported = imported_files(ROOT / "stages" / f"{name}.py", ROOT)
+    assert sorted(imported - static) == [], f"stage {name} imports files that dvc.yaml does not list"
+    assert sorted(static - imported) == [], f"stage {name} lists files that it does not import"
+
+
+def test_every_stage_runs_its_own_module() -> None:
+    for name, stage in STAGES.items():
+        assert stage.get("do", stage)["cmd"].startswith(f"python -m stages.{name}")
+        assert (ROOT / "stages" / f"{name}.py").is_file()

@@ -1,0 +1,167 @@
+"""The promises of the README, kept by real DVC in a temporary clone with tiny parameters."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.clone import Clone, make_clone, stages_run
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.xdist_group("pipeline")]
+
+ATTACKS = ("bim_a", "bim_b", "jsma", "deepfool", "cwa", "pia")
+ATTACK_STAGES = [f"attack@{name}" for name in ATTACKS]
+ATTACK_METRICS = {"fooling_rate", "auc", "epsilon_90", "perturbation", "robust_fooling_rate", "rho"}
+OWN_MODEL = "tests.pipeline.tiny_network:build"
+TINY = {
+    "datasets__demo__source": {"recordings_per_class": 4, "clips_per_recording": 1},
+    "datasets__demo__clip_seconds": 1.0,
+    "datasets__demo__spectrogram_size": [10, 16],
+    "datasets__demo__tonnetz_size": [6, 16],
+    "augment__pitch_scales": [0.9],
+    "dwt__scales": 24,
+    "split__folds": 2,
+    "training__batch_size": 8,
+    "model": OWN_MODEL,
+    "budgets__quick__training": {"epochs": 20, "repeats": 1, "pretrained": "none"},
+    "budgets__quick__attacks": {
+        "bim_a": [{"steps": 5}],
+        "bim_b": [{"steps": 5}],
+        "jsma": [{"iterations": 20}],
+        "deepfool": [{"iterations": 20}],
+        "cwa": [{"search_steps": 3, "iterations": 20}],
+        "pia": [{"iterations": 10, "samples": 8}],
+    },
+    "evaluation__bootstrap_samples": 50,
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which the whole pipeline has run once, committed."""
+    made = make_clone(tmp_path_factory.mktemp("clone") / "advaudio")
+    made.change_params(**TINY)
+    (made.folder / "dvc.lock").unlink(missing_ok=True)
+    made.commit("tiny parameters")
+    result = made.run("dvc", "repro")
+    assert stages_run(result.stdout)[-1] == "report"
+    made.commit("first run")
+    return made
+
+
+def _metrics(clone: Clone) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(clone.run("dvc", "metrics", "show", "--json").stdout)
+    return {path: entry["data"] for path, entry in shown[""]["data"].items()}
+
+
+def _back_to_baseline(clone: Clone) -> None:
+    clone.run("git", "checkout", "--quiet", "--force", "main")
+    clone.run("dvc", "checkout", "--quiet")
+
+
+def test_every_stage_left_its_metrics_under_stable_names(clone: Clone) -> None:
+    metrics = _metrics(clone)
+    assert set(metrics) == {
+        "metrics/train.json",
+        "metrics/train_fgsm.json",
+        "metrics/rho.json",
+        *(f"metrics/attacks/{name}.json" for name in ATTACKS),
+    }
+    assert set(metrics["metrics/train.json"]) == {"accuracy", "accuracy_std", "accuracy_best"}
+    assert 0 < metrics["metrics/train.json"]["accuracy"] <= 1
+    for name in ATTACKS:
+        own = metrics[f"metrics/attacks/{name}.json"]
+        # DVC leaves out what is null: an attack that never reached the threshold has no epsilon_90.
+        assert {"fooling_rate"} <= set(own) <= ATTACK_METRICS
+        assert 0 <= own["fooling_rate"] <= 1
+
+
+def test_plots_and_report_are_made(clone: Clone) -> None:
+    plots = json.loads(clone.run("dvc", "plots", "show", "--json").stdout)
+    assert not plots.get("errors"), plots["errors"]
+    assert len(plots["data"]) >= 9
+    page = (clone.folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 5
+    assert "http-equiv" not in page
+    assert "src=" not in page.replace("xlink:href", "")
+
+
+def test_second_repro_runs_nothing_and_git_stays_clean(clone: Clone) -> None:
+    assert stages_run(clone.run("dvc", "repro").stdout) == []
+    assert clone.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_forced_rerun_is_bitwise_the_same(clone: Clone) -> None:
+    before = clone.output_hashes()
+    result = clone.run("dvc", "repro", "--force")
+    assert len(stages_run(result.stdout)) == 17
+    assert clone.output_hashes() == before
+
+
+def test_one_attack_setting_reruns_that_attack_alone(clone: Clone) -> None:
+    result = clone.run("dvc", "exp", "run", "--set-param", "attacks.deepfool.overshoot=0.05")
+    assert stages_run(result.stdout) == ["attack@deepfool", "rho", "report"]
+    _back_to_baseline(clone)
+
+
+def test_representation_reruns_from_append(clone: Clone) -> None:
+    result = clone.run("dvc", "exp", "run", "--set-param", "representation=stft")
+    assert stages_run(result.stdout) == ["append", "train", "train_fgsm", *ATTACK_STAGES, "rho", "report"]
+    _back_to_baseline(clone)
+
+
+def test_model_reruns_training_and_comes_back_from_the_run_cache(clone: Clone) -> None:
+    result = clone.run("dvc", "exp", "run", "--set-param", "model=resnet56")
+    after_training = ["train", "train_fgsm", *ATTACK_STAGES, "rho", "report"]
+    assert stages_run(result.stdout) == after_training
+    changes = json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout)
+    for path, metric in [("metrics/train.json", "accuracy"), ("metrics/attacks/cwa.json", "fooling_rate")]:
+        change = changes.get(path, {}).get(metric)
+        if change is not None:
+            assert {"old", "new", "diff"} <= set(change)
+    assert changes, "another model must change some metric"
+
+    back = clone.run("dvc", "exp", "run", "--set-param", f"model='{OWN_MODEL}'")
+    assert stages_run(back.stdout) == []
+    assert back.stdout.count("is cached - skipping run") == len(after_training)
+    assert json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout) == {}
+    _back_to_baseline(clone)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["model=resnet57"], "did you mean 'resnet56'"),
+        (["seed=abc"], "`seed` is 'abc'"),
+        (["dataset=esc10", "datasets.esc10.archive=/nowhere/ESC-50.zip"], "/nowhere/ESC-50.zip"),
+        (["dataset=esc10", "datasets.esc10.archive=truncated.zip"], "truncated.zip"),
+        (["attacks.deepfool.overshoot=much"], "overshoot"),
+    ],
+)
+def test_bad_input_is_one_paragraph_and_leaves_nothing(
+    clone: Clone, settings: list[str], message: str
+) -> None:
+    whole = clone.folder / "whole.zip"
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("ESC-50-master/meta/esc50.csv", "filename,fold\n" * 500)
+    (clone.folder / "truncated.zip").write_bytes(whole.read_bytes()[:-300])
+    whole.unlink()
+    arguments = [word for setting in settings for word in ("--set-param", setting)]
+    result = clone.run("dvc", "exp", "run", *arguments, check=False)
+    assert result.returncode != 0
+    said = " ".join((result.stdout + result.stderr).split())
+    assert message in said
+    assert "Traceback" not in said
+    assert not [path for path in _produced(clone.folder) if ".partial" in path.name]
+    (clone.folder / "truncated.zip").unlink()
+    _back_to_baseline(clone)
+    assert stages_run(clone.run("dvc", "repro").stdout) == []
+
+
+def _produced(folder: Path) -> list[Path]:
+    return [path for name in ("data", "models", "outputs", "metrics") for path in (folder / name).rglob("*")]
