@@ -86,7 +86,8 @@ class DeepFool(Attack):
                 total[live[won]], found[live[won]] = shift[won], True
             if not len(keep) or iteration == self.iterations:
                 break
-            gaps, slopes = _boundaries(logits, current, labels, others, keep)
+            group = max(1, ROWS_OF_ONE_BACKWARD // len(live)) if device.type == "cuda" else 1
+            gaps, slopes = boundaries(logits, current, labels, others, keep, group=group)
             meter.add(live, backwards=others.shape[1])
             live, clean, labels = live[keep], clean[keep], labels[keep]
             shift, others = shift[keep], others[keep]
@@ -175,10 +176,28 @@ def nearest_boundary_step(
     return column(length.clamp_min(1e-7)) * direction, possible
 
 
-def _boundaries(
-    logits: Tensor, pictures: Tensor, labels: Tensor, others: Tensor, keep: Tensor
+def boundaries(
+    logits: Tensor, pictures: Tensor, labels: Tensor, others: Tensor, keep: Tensor, *, group: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the gaps (candidates, kept) and slopes (candidates, kept, ...) of the samples in `keep`."""
+    """Backward passes for every candidate class.
+
+    Parameters
+    ----------
+    logits, pictures
+        (N, classes) with the graph back to (N, channels, height, width).
+    labels, others
+        True classes (N,) and candidates (N, candidates).
+    keep
+        Indices of the samples wanted.
+    group
+        Candidates of one batched backward pass.
+
+    Returns
+    -------
+    tuple
+        Gaps (candidates, kept) and slopes (candidates, kept, channels, height, width), as
+        `nearest_boundary_step` takes them.
+    """
     samples, count = others.shape
     detached = logits.detach()
     gaps = detached.gather(1, labels[:, None]) - detached.gather(1, others)
@@ -190,7 +209,6 @@ def _boundaries(
     finished = torch.ones(samples, dtype=torch.bool, device=logits.device)
     finished[keep] = False
     weights[:, finished] = 0.0
-    group = max(1, ROWS_OF_ONE_BACKWARD // samples) if logits.device.type == "cuda" else 1
     slopes = pictures.new_empty(count, len(keep), *pictures.shape[1:])
     for start in range(0, count, group):
         chunk = weights[start : start + group]

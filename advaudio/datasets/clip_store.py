@@ -136,6 +136,13 @@ class ClipStore:
 
 
 def read_table(path: Path) -> pd.DataFrame:
+    """Read the table of a clip store, with the columns and types of `COLUMNS`; "NA" and "001" stay texts.
+
+    Raises
+    ------
+    AdvaudioError
+        If it is missing or damaged.
+    """
     try:
         types = {name: int if kind is int else object for name, kind in COLUMNS.items()}
         table = pd.read_csv(path, dtype=types, keep_default_na=False)

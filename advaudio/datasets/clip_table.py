@@ -126,12 +126,19 @@ def check_table(table: pd.DataFrame, source: Source, *, complete: bool, name: st
     folds = sorted(table["fold"].unique())
     if source.folds is not None and not set(folds) <= set(range(1, source.folds + 1)):
         raise AdvaudioError(
-            f"{name} has the folds {', '.join(map(str, folds))} where {source.title} has 1 to {source.folds}."
+            f"{name} has the folds {', '.join(map(str, folds))} where {source.title} has 1 to "
+            f"{source.folds}. Mend the rows."
         )
     if complete and source.clips is not None and len(table) != source.clips:
-        raise AdvaudioError(f"{name} lists {len(table)} clips where {source.title} has {source.clips}.")
+        raise AdvaudioError(
+            f"{name} lists {len(table)} clips where {source.title} has {source.clips}. Delete the archive to "
+            "download it again."
+        )
     if complete and source.folds is not None and len(folds) != source.folds:
-        raise AdvaudioError(f"{name} has {len(folds)} folds where {source.title} has {source.folds}.")
+        raise AdvaudioError(
+            f"{name} has {len(folds)} folds where {source.title} has {source.folds}. Delete the archive to "
+            "download it again."
+        )
     return table
 
 

@@ -1,51 +1,7 @@
 """ESC-50: 2,000 environmental recordings of 5 s in 50 classes and 5 folds (Piczak 2015)."""
 
-from collections.abc import Mapping
-from typing import Any
-
-import pandas as pd
-
-from advaudio.datasets.archive import Container
-from advaudio.datasets.clip_table import read_metadata
-from advaudio.datasets.source import Remote, Source
-
-METADATA = "meta/esc50.csv"
-COMMIT = "33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6"
-CITATION = (
-    "K. J. Piczak. ESC: Dataset for Environmental Sound Classification. Proceedings of the 23rd ACM "
-    "International Conference on Multimedia, Brisbane, 2015, pp. 1015-1018. doi:10.1145/2733373.2806390"
-)
-HOMEPAGE = "https://github.com/karolpiczak/ESC-50"
-REMOTE = Remote(
-    file_name=f"ESC-50-{COMMIT[:12]}.zip",
-    addresses=(
-        f"https://github.com/karolpiczak/ESC-50/archive/{COMMIT}.zip",
-        f"https://codeload.github.com/karolpiczak/ESC-50/zip/{COMMIT}",
-    ),
-    size=645_832_161,
-    hashes={"sha256": "661183a6f53ef04f12c9bd618fed0ddc1713280d6c94a5a5431e844ba6f6a21f"},
-    zip_comment=COMMIT,
-)
-
-
-def list_clips(container: Container, settings: Mapping[str, Any]) -> pd.DataFrame:
-    """Rows of `meta/esc50.csv`, with the columns that `Source.list_clips` describes and `esc10` (bool)."""
-    name = container.find(METADATA)
-    root = name.removesuffix(METADATA)
-    columns = {"filename": str, "fold": int, "target": int, "category": str, "esc10": bool, "src_file": str}
-    rows = read_metadata(container.read(name), columns, name)
-    return pd.DataFrame(
-        {
-            "file": f"{root}audio/" + rows["filename"],
-            "clip": rows["filename"].str.replace(r"\.wav$", "", regex=True),
-            "label": rows["target"],
-            "class_name": rows["category"],
-            "fold": rows["fold"],
-            "source": rows["src_file"],
-            "esc10": rows["esc10"],
-        }
-    )
-
+from advaudio.datasets.esc_archive import CITATION, HOMEPAGE, REMOTE, list_esc_clips
+from advaudio.datasets.source import Source
 
 SOURCE = Source(
     title="ESC-50",
@@ -56,5 +12,5 @@ SOURCE = Source(
     classes=50,
     folds=5,
     remote=REMOTE,
-    list_clips=list_clips,
+    list_clips=list_esc_clips,
 )

@@ -208,7 +208,9 @@ def _decode_file(file: Located, sample_rate: int) -> Decoded | str:
     except BadAudio as error:
         return str(error)
     except READ_ERRORS as error:
-        return f"it cannot be read ({error or type(error).__name__})"
+        # The text of a system error holds the path of this machine.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return f"it cannot be read ({reason or type(error).__name__})"
 
 
 def _append(writer: ClipStoreWriter, row: Mapping[Any, Any], clip: Decoded) -> dict[str, Any]:

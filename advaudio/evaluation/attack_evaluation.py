@@ -27,7 +27,7 @@ from advaudio.files import ArrayWriter, write_csv
 from advaudio.parallel import map_ordered
 from advaudio.progress import Progress, silent
 
-CHUNK_ON_CPU = 16
+CHUNK_ON_CPU = 24
 CHUNK_ON_GPU = 512
 
 
@@ -59,11 +59,14 @@ class AttackEvaluation:
     adversarial: dict[str, Array]
 
     def write_examples(self, folder: Path) -> None:
-        """Write `clean.npy`, `original.npy`, `robust.npy` (kept, height, width) and `examples.csv`."""
+        """Write `clean.npy`, `original.npy`, `robust.npy` (kept, height, width) and `examples.csv`.
+
+        In `examples.csv` each model's rows are in the order of the pictures.
+        """
         for name, pictures in {"clean": self.clean, **self.adversarial}.items():
             with ArrayWriter(folder / f"{name}.npy", pictures.shape, "float32") as array:
                 array[:] = pictures
-        rows = self.table[self.table["sample"].isin(self.examples)]
+        rows = self.table.set_index("sample").loc[self.examples].reset_index()
         write_csv(folder / "examples.csv", rows[list(COLUMNS)])
 
 
@@ -173,7 +176,7 @@ def evaluate_attack(
             predicted=predicted,
             correct=correct,
             remaining=np.flatnonzero(correct),
-            starts=starting_points(pictures, predicted, labels, samples, targets, seed)
+            starts=starting_points(pictures, predicted, labels, targets)
             if attack.needs_starting_points
             else None,
             adversarial=np.array(pictures, dtype=np.float32),
@@ -255,17 +258,23 @@ def draw_targets(labels: Array, samples: Array, classes: int, seed: int) -> Arra
     return wrong + (wrong >= labels)
 
 
-def starting_points(
-    pictures: Array, predicted: Array, labels: Array, samples: Array, targets: Array, seed: int
-) -> Array:
-    """For each clip a random clip that the model takes for its target, of that class if there is one."""
+def starting_points(pictures: Array, predicted: Array, labels: Array, targets: Array) -> Array:
+    """For each clip the nearest one (L2) that the model takes for its target, of that class if there is one.
+
+    Returns
+    -------
+    ndarray
+        Like `pictures`, NaN where the model takes no clip for the target.
+    """
+    flat = np.asarray(pictures, dtype=np.float64).reshape(len(pictures), -1)
     starts = np.full(pictures.shape, np.nan, dtype=np.float32)
-    for row, (sample, target) in enumerate(zip(samples, targets, strict=True)):
-        order = np.random.default_rng([seed, int(sample), 1]).permutation(len(labels))
-        usable = order[predicted[order] == target]
+    for row, target in enumerate(targets):
+        usable = np.flatnonzero(predicted == target)
         own = usable[labels[usable] == target]
-        if len(usable):
-            starts[row] = pictures[own[0] if len(own) else usable[0]]
+        candidates = own if len(own) else usable
+        if len(candidates):
+            distance = np.square(flat[candidates] - flat[row]).sum(1)
+            starts[row] = pictures[candidates[distance.argmin()]]
     return starts
 
 

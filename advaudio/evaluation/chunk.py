@@ -74,7 +74,7 @@ def run_chunk(task: Chunk) -> ChunkResult:
         if earlier is not None:
             return earlier
     device = torch.device(parallel.device())
-    with one_thread_on_cpu(device):
+    with reproducible(device):
         result = _attack(task, load(task.model, str(device)), device)
     if kept is not None:
         with atomic_path(kept) as temporary:
@@ -124,15 +124,21 @@ def _load_file(path: Path, device: str) -> nn.Module:
 
 
 @contextmanager
-def one_thread_on_cpu(device: torch.device) -> Iterator[None]:
-    """Sum in one order whatever the machine's number of cores."""
-    before = torch.get_num_threads()
+def reproducible(device: torch.device) -> Iterator[None]:
+    """On a CPU sum in one order whatever the number of cores; on a GPU let cuDNN choose deterministic kernels.
+
+    cuDNN's autotuner stays off too: the batches shrink, and every new size would be tuned anew.
+    """
+    cudnn = torch.backends.cudnn
+    threads, before = torch.get_num_threads(), (cudnn.deterministic, cudnn.benchmark)
     if device.type == "cpu":
         torch.set_num_threads(1)
+    cudnn.deterministic, cudnn.benchmark = True, False
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        cudnn.deterministic, cudnn.benchmark = before
+        torch.set_num_threads(threads)
 
 
 def _attack(task: Chunk, model: nn.Module, device: torch.device) -> ChunkResult:

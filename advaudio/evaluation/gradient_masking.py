@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from advaudio.attacks.base import Goal, column
 from advaudio.attacks.bim import bim
-from advaudio.evaluation.chunk import ModelSource, load, one_thread_on_cpu
+from advaudio.evaluation.chunk import ModelSource, load, reproducible
 from advaudio.evaluation.fooling_curve import Array, fooling_rate
 from advaudio.evaluation.rho import perturbations
 
@@ -70,7 +70,7 @@ def masking_checks(
     """
     torch_device = torch.device(device)
     model = load(source, device)
-    with one_thread_on_cpu(torch_device):
+    with reproducible(torch_device):
         whole = torch.as_tensor(np.array(pictures, dtype=np.float32), device=torch_device)[:, None]
         truth = torch.as_tensor(np.asarray(labels), device=torch_device, dtype=torch.int64)
         with torch.no_grad():

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from advaudio.errors import AdvaudioError
-from advaudio.evaluation.chunk import ModelSource, load, one_thread_on_cpu
+from advaudio.evaluation.chunk import ModelSource, load, reproducible
 from advaudio.evaluation.fooling_curve import Array
 
 BATCH = 64
@@ -33,7 +33,7 @@ def predict(source: ModelSource, pictures: Array, device: str = "cpu") -> Array:
     torch_device = torch.device(device)
     model = load(source, device)
     parts = []
-    with one_thread_on_cpu(torch_device), torch.no_grad():
+    with reproducible(torch_device), torch.no_grad():
         for start in range(0, len(whole), BATCH):
             batch = torch.as_tensor(whole[start : start + BATCH], device=torch_device)[:, None]
             logits = model(batch)
@@ -92,7 +92,7 @@ def check_model(
         )
     torch_device = torch.device(device)
     model = load(source, device)
-    with one_thread_on_cpu(torch_device):
+    with reproducible(torch_device):
         batch = torch.as_tensor(np.asarray(pictures[:BATCH], dtype=np.float32), device=torch_device)[:, None]
         batch.requires_grad_(True)
         answer = torch.as_tensor(np.asarray(labels[:BATCH]), device=torch_device, dtype=torch.int64)

@@ -44,7 +44,8 @@ class RhoSummary:
     comparable
         Attacks whose fooling rate reached the threshold on both models, as Eq. 14 asks.
     mean, mean_l2
-        Averages over the attacks that have a ρ; None without any.
+        Averages over the comparable attacks: without the threshold on both models, the mean perturbations
+        are of different shares of the clips, and Eq. 14 does not hold. None without any.
     """
 
     by_attack: dict[str, float | None]
@@ -74,7 +75,13 @@ def rho_over_attacks(tables: Mapping[str, pd.DataFrame], *, threshold: float = 0
         rates = [fooling_rate(original), fooling_rate(robust)]
         if all(rate is not None and rate >= threshold - 1e-9 for rate in rates):
             comparable.append(name)
-    return RhoSummary(own, in_l2, comparable, _mean(own), _mean(in_l2))
+    return RhoSummary(
+        own,
+        in_l2,
+        comparable,
+        _mean({name: own[name] for name in comparable}),
+        _mean({name: in_l2[name] for name in comparable}),
+    )
 
 
 def perturbations(table: pd.DataFrame, model: str, column: str = "perturbation") -> Array:

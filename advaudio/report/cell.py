@@ -107,10 +107,14 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}g}"
 
 
-def _with_interval(details: Mapping[str, Any], name: str, form: Any) -> str:
-    interval = details["intervals_95"].get(name)
-    value = form(details["metrics"][name])
-    return value if interval is None else f"{value} ({form(interval[0])} to {form(interval[1])})"
+def _with_interval(details: Mapping[str, Any], name: str, scale: float, digits: int) -> str:
+    value, interval = details["metrics"][name], details["intervals_95"].get(name)
+    if value is None:
+        return "–"
+    text = f"{scale * value:.{digits}f}"
+    if interval is None:
+        return text
+    return f"{text} ({scale * interval[0]:.{digits}f}–{scale * interval[1]:.{digits}f})"
 
 
 def _summary(
@@ -119,8 +123,9 @@ def _summary(
     robust = accuracy["robust"]
     sentences = [
         f"Accuracy is {_percent(accuracy['original']['accuracy'])} before and {_percent(robust['accuracy'])} "
-        f"after adversarial training (defence: {choice.defence}): a drop of {robust['drop_ratio']:.1f} % "
-        f"of the original accuracy."
+        f"after adversarial training (defence: {choice.defence}): a "
+        f"{'drop' if robust['drop_ratio'] >= 0 else 'gain'} of {abs(robust['drop_ratio']):.1f} % "
+        "of the original accuracy."
     ]
     reached = [name for name in choice.attacks if details[name]["threshold_reached"]["original"]]
     sentences.append(
@@ -201,9 +206,9 @@ def _attacks_section(choice: Choice, details: Mapping[str, Any], rho: Mapping[st
                 _percent(own["metrics"]["fooling_rate"]),
                 _number(own["metrics"]["epsilon_90"]),
                 _number(own["metrics"]["auc"]),
-                _with_interval(own, "robust_fooling_rate_under_bound", _percent),
+                _with_interval(own, "robust_fooling_rate_under_bound", 100, 0),
                 _percent(own["metrics"]["robust_fooling_rate"]),
-                _with_interval(own, "rho", _number),
+                _with_interval(own, "rho", 1, 2),
             ]
         )
     short = [
@@ -247,7 +252,7 @@ def _attacks_section(choice: Choice, details: Mapping[str, Any], rho: Mapping[st
                     "fooling rate",
                     "ε₉₀",
                     "AUC",
-                    "robust, under the bound",
+                    "robust in bound (%)",
                     "robust, no bound",
                     "ρ",
                 ],

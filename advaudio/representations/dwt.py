@@ -116,7 +116,8 @@ def energy(audio: Array, plan: Plan) -> Array:
     rows = []
     for group in plan.groups:
         parts = as_real(_group_coefficients(spectrum, plan, group))
-        hops = (parts * parts).reshape(*parts.shape[:-1], plan.hops, 2 * group.rate)
+        parts *= parts
+        hops = parts.reshape(*parts.shape[:-1], plan.hops, 2 * group.rate)
         halves = hops[..., : plan.frames + 1, :] @ typed(_weights(device)(plan, group), hops)
         rows.append(halves[..., :-1, 0] + halves[..., 1:, 1])
     return concatenate(rows, -2)

@@ -13,6 +13,7 @@ import numpy as np
 
 from advaudio.representations.backend import (
     Array,
+    as_real,
     bins_of,
     constants,
     count,
@@ -80,7 +81,9 @@ def _peaks(spectra: Array, sample_rate: int) -> tuple[Array, Array, Array]:
     bin_width = sample_rate / N_FFT
     first = max(1, int(np.ceil(LOWEST / bin_width)))
     stop = min(bins - 1, int(np.ceil(min(HIGHEST, sample_rate / 2) / bin_width)))
-    power = spectra.real**2 + spectra.imag**2
+    parts = as_real(spectra)
+    parts *= parts
+    power = parts[..., ::2] + parts[..., 1::2]
     threshold = PEAK_THRESHOLD * largest(power, -1) ** 0.5
     magnitude = power[..., first - 1 : stop + 1] ** 0.5
     below, here, above = magnitude[..., :-2], magnitude[..., 1:-1], magnitude[..., 2:]

@@ -87,7 +87,8 @@ class _GraphedStep:
             # With the eager steps' gradients dropped, those recorded live in the graph's own memory and are
             # written anew, not added to, by every replay.
             self._optimiser.zero_grad(set_to_none=True)
-            with torch.cuda.graph(graph):
+            # Another thread may be pinning the next batch's memory meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._result = self._step(self._x, self._y)
             self._graph = graph
         else:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from advaudio.attacks.base import BACKWARDS, FORWARDS, QUERIES, Attack, Goal, Meter, Model, perturbation_norm
 from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
-from advaudio.attacks.deepfool import DeepFool
+from advaudio.attacks.deepfool import DeepFool, boundaries
 from advaudio.attacks.jsma import Jsma
 from advaudio.attacks.oracle import TopKOracle
 from advaudio.attacks.pia import Pia
@@ -217,3 +217,19 @@ def test_other_bounds_give_the_same_answer(case: Case) -> None:
 class Rescale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x / 2 + 0.5
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "resnet18", "resnet56", "vgg16"])
+def test_batched_backward_passes_are_those_of_one_class_at_a_time(name: str) -> None:
+    """The GPU's way through every architecture, here on the CPU."""
+    from advaudio.models.registry import build_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_model(name, 4, (32, 32)).eval().requires_grad_(False)
+        pictures = torch.rand(2, 1, 32, 32).requires_grad_(True)
+    labels, others = torch.tensor([0, 3]), torch.tensor([[1, 2, 3], [0, 1, 2]])
+    keep = torch.tensor([0, 1])
+    one, many = (boundaries(network(pictures), pictures, labels, others, keep, group=g) for g in (1, 2))
+    torch.testing.assert_close(one[0], many[0])
+    torch.testing.assert_close(one[1], many[1], rtol=1e-3, atol=1e-6)

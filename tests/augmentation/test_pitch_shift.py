@@ -7,6 +7,7 @@ from typing import Any
 import librosa
 import numpy as np
 import pytest
+import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,13 +65,13 @@ def reference(audio: Signal, scale: float) -> Signal:
         phase = advanced[nearest] + angle[:, here] - angle[nearest, here]
         output[:, frame] = size * np.exp(1j * phase)
     stretched = librosa.istft(output, hop_length=HOP, length=length)
-    return librosa.resample(stretched, orig_sr=scale, target_sr=1.0, res_type="soxr_hq")[: len(audio)]
+    return np.asarray(soxr.resample(stretched, scale, 1.0, quality="HQ")[: len(audio)])
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_equals_the_method_written_out(scale: float) -> None:
-    time = np.arange(9_000) / RATE
-    audio = np.sin(2 * np.pi * (300 * time + 400 * time**2)) + 0.05 * noise(9_000)
+    time = np.arange(6_000) / RATE
+    audio = np.sin(2 * np.pi * (300 * time + 400 * time**2)) + 0.05 * noise(6_000)
     wanted = reference(audio, scale)
     found = shift(audio, scale)[: len(wanted)]
     assert np.linalg.norm(found - wanted) < 2e-3 * np.linalg.norm(wanted)

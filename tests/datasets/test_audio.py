@@ -103,7 +103,7 @@ def test_very_short_clips(samples: int, rate: int) -> None:
     assert clip.duration == samples / rate
 
 
-@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "AIFF"])
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "AIFF", "MP3"])
 @pytest.mark.parametrize("share", [0.3, 0.8])
 def test_truncated_files_are_bad(kind: str, share: float) -> None:
     content = written(np.random.default_rng(0).normal(0, 0.1, RATE), RATE, kind)

@@ -10,7 +10,7 @@ import pytest
 from advaudio.datasets.clip_store import ClipStore
 from advaudio.datasets.load import load
 from advaudio.errors import AdvaudioError
-from tests.datasets.hostile import ARCHIVES, CONTENTS, Case, files, make_tar, make_zip
+from tests.datasets.hostile import ARCHIVES, CONTENTS, Case, files, make_tar, make_zip, wav
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")
 
@@ -49,6 +49,15 @@ def test_dropped_on_demand(case: Case, tmp_path: Path) -> None:
     assert report["clips"] == kept
     assert report["dropped_clips"] == 1
     assert len(ClipStore.open(tmp_path / "clips")) == kept
+
+
+def test_reasons_are_the_same_in_every_run(tmp_path: Path) -> None:
+    broken = dict.fromkeys(list(files())[1:5:2], b"text") | {"ESC-50-master/audio/1-5-A-5.wav": wav()[:3000]}
+    make_zip(tmp_path / "a.zip", files() | broken)
+    reports = [import_esc10(tmp_path / "a.zip", tmp_path, "drop") for _ in range(2)]
+    assert reports[0] == reports[1]
+    assert "0x" not in str(reports[0]["dropped"])
+    assert reports[0]["dropped_clips"] == 3
 
 
 def test_dropping_a_whole_class_is_refused(tmp_path: Path) -> None:

@@ -150,9 +150,18 @@ def test_table_survives_its_file(tmp_path: Path) -> None:
     write_clip_results(tmp_path / "clips.csv", evaluation.table)
     again = read_clip_results(tmp_path / "clips.csv")
     pd.testing.assert_frame_equal(again, evaluation.table, check_exact=True, check_dtype=False)
-    evaluation.write_examples(tmp_path / "examples")
-    assert np.load(tmp_path / "examples" / "robust.npy").shape == (8, 8, 8)
-    assert len(pd.read_csv(tmp_path / "examples" / "examples.csv")) == 16
+
+
+def test_rows_of_the_examples_describe_the_pictures_beside_them(tmp_path: Path) -> None:
+    evaluation = evaluate("bim_a", ladder=[{"steps": 2, "largest_epsilon": 0.05}])
+    evaluation.write_examples(tmp_path)
+    rows = pd.read_csv(tmp_path / "examples.csv")
+    clean = np.load(tmp_path / "clean.npy")
+    assert len(clean) == 8
+    for model in ("original", "robust"):
+        changed = np.abs(np.load(tmp_path / f"{model}.npy").astype(float) - clean).max(axis=(1, 2))
+        told = rows.loc[rows["model"] == model, "perturbation"].to_numpy()
+        np.testing.assert_allclose(np.where(np.isfinite(told), told, 0.0), changed, atol=1e-6)
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

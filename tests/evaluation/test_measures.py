@@ -100,8 +100,8 @@ def test_rho_averages_over_attacks_in_their_own_norms() -> None:
     third = table([INF] * 10, [1.0] * 10)
     summary = rho_over_attacks({"first": first, "second": second, "third": third})
     assert summary.by_attack == {"first": pytest.approx(3.0), "second": pytest.approx(1.0), "third": None}
-    assert summary.mean == pytest.approx(2.0)
-    assert summary.mean_l2 == pytest.approx(2.0)
+    assert summary.mean == pytest.approx(3.0)
+    assert summary.mean_l2 == pytest.approx(3.0)
     assert summary.comparable == ["first"]
 
 

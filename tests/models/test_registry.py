@@ -38,11 +38,11 @@ def rgb_network(name: str, classes: int) -> nn.Module:
 def test_logits_equal_the_rgb_networks_on_the_grey_picture(name: str, tmp_path: Path) -> None:
     size = (72, 80)
     network = rgb_network(name, 7)
-    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    # The half gigabyte of VGG-16's classifier need not pass through a file.
+    state = {key: value for key, value in network.state_dict().items() if not key.startswith("classifier.")}
+    torch.save(state, tmp_path / "weights.pt")
     model = build_model(name, 7, size, mean=MEAN, std=STD)
-    load_pretrained(model, name, str(tmp_path / "weights.pt"))
-    last = ARCHITECTURES[name].last_layers
-    for layer in last:
+    for layer in load_pretrained(model, name, str(tmp_path / "weights.pt")).random_layers:
         model.network.get_submodule(layer).load_state_dict(network.get_submodule(layer).state_dict())
     model.eval()
     x = torch.rand(3, 1, *size, generator=torch.Generator().manual_seed(0))

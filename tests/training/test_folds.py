@@ -114,6 +114,13 @@ def test_seed_and_repeats(data: Path) -> None:
     assert summary["test_accuracy_repeat_spread"] == pytest.approx(np.std(means, ddof=1))
 
 
+def test_accuracy_under_pgd_is_reported_for_every_fold(data: Path) -> None:
+    result = run(data, epochs=6, pgd_epsilons=(0.1 / 255, 64 / 255))
+    weak, strong = result.folds["pgd_accuracy_at_0.1"], result.folds["pgd_accuracy_at_64"]
+    np.testing.assert_allclose(weak, result.folds["test_accuracy"], atol=0.05)
+    assert strong.max() < 0.2
+
+
 def test_a_fold_can_be_named_to_be_published(data: Path) -> None:
     result = run(data, pick=(0, 2))
     assert (result.picked_repeat, result.picked_fold) == (0, 2)
