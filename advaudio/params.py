@@ -94,7 +94,7 @@ class Training(Section):
     learning_rate: PositiveFloat | None
     weight_decay: Annotated[float, Field(ge=0, lt=1)] | None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2)] | None
     patience: PositiveInt
     warm_up: Annotated[float, Field(ge=0, lt=1)]
     mixed_precision: Literal["auto", "off"]

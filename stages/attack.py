@@ -1,5 +1,6 @@
 """Attack the original and the robust model with one attack."""
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,7 @@ def main(
     settings, ladder = chosen.attack(name)
     clips = read_test_clips(pictures, split, original, robust)
     layout = read_layout(pictures)
+    checkpoints = scratch / name
     with progress_bar() as progress:
         evaluation = evaluate_attack(
             name,
@@ -48,7 +50,7 @@ def main(
             examples=chosen.evaluation.example_clips,
             decibels_per_unit=layout.decibels_per_unit,
             spectrogram_rows=layout.spectrogram_rows,
-            checkpoint_folder=scratch / name,
+            checkpoint_folder=checkpoints,
             progress=progress,
         )
     write_attack(
@@ -60,6 +62,7 @@ def main(
         bootstrap_samples=chosen.evaluation.bootstrap_samples,
         seed=chosen.seed,
     )
+    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 if __name__ == "__main__":

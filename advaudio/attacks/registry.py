@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from advaudio.attacks.base import Attack
 from advaudio.attacks.bim import Bim
@@ -58,12 +60,26 @@ def make_attack(name: str, **settings: Any) -> Attack:
         raise AdvaudioError(
             f"The attack {name} knows no setting {', '.join(unknown)}; it has {', '.join(known) or 'none'}."
         )
-    if isinstance(settings.get("standard_deviations"), list):
-        settings["standard_deviations"] = tuple(settings["standard_deviations"])
     try:
-        return kind(**fixed, **settings)
+        return kind(**fixed, **_typed(kind, name, settings))
     except TypeError as error:
         raise AdvaudioError(f"The settings of the attack {name} do not fit: {error}.") from error
+
+
+def _typed(kind: type[Attack], name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, checked against the types that the class declares."""
+    types = get_type_hints(kind.__init__)
+    typed = {}
+    for key, value in settings.items():
+        try:
+            typed[key] = TypeAdapter(types.get(key, Any)).validate_python(value)
+        except ValidationError as error:
+            fault = error.errors()[0]["msg"]
+            raise AdvaudioError(
+                f"`{key}` of the attack {name} is {value!r}: {fault[0].lower()}{fault[1:]}. Mend "
+                f"`attacks.{name}` or its budgets in params.yaml."
+            ) from error
+    return typed
 
 
 def _own(name: str, address: str) -> type[Attack]:

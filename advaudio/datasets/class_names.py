@@ -18,7 +18,9 @@ def read_class_names(clips: Path) -> list[str]:
         If the table cannot be read, or its labels are not 0, 1, 2, …
     """
     try:
-        table = pd.read_csv(clips, usecols=["label", "class_name"], dtype={"class_name": str})
+        table = pd.read_csv(
+            clips, usecols=["label", "class_name"], dtype={"class_name": str}, keep_default_na=False
+        )
     except (OSError, ValueError) as error:
         raise AdvaudioError(
             f"Could not read the table of clips {clips}: {error}. Run `dvc repro download`."

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from advaudio.device import torch_devices
 from advaudio.errors import AdvaudioError
 from advaudio.files import atomic_path, open_array, read_json, write_json
 from advaudio.models.model_file import save_model
@@ -22,9 +23,9 @@ from advaudio.parallel import device as task_device
 from advaudio.parallel import emit, map_ordered
 from advaudio.progress import Progress, silent
 from advaudio.training.checkpoints import FINISHED, Checkpoint, file_digest, open_run, run_digest
-from advaudio.training.devices import exact_numerics, training_devices
 from advaudio.training.loop import Epoch, Plan, train
 from advaudio.training.measures import pgd_accuracy, score
+from advaudio.training.numerics import exact_numerics
 from advaudio.training.samples import Samples, check_pictures, mean_and_std, read_split
 from advaudio.training.settings import DEFENCES, AdversarialSettings, TrainingSettings
 from advaudio.training.watch import Watch
@@ -185,7 +186,7 @@ def train_folds(
         raise AdvaudioError(f"Parameter `defence` is {defence!r}; it must be {', '.join(DEFENCES)}, none.")
     if epochs < 1 or repeats < 1:
         raise AdvaudioError(f"Parameters `epochs` ({epochs}) and `repeats` ({repeats}) must be at least 1.")
-    devices = training_devices(device)
+    devices = torch_devices(device)
     (rows, height, width), pictures_digest = check_pictures(pictures)
     folds = read_split(split, classes, rows).folds
     if pick is not None and not (0 <= pick[0] < repeats and 0 <= pick[1] < len(folds)):

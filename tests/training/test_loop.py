@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from advaudio.device import torch_devices
 from advaudio.errors import AdvaudioError
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
-from advaudio.training.devices import training_devices
 from advaudio.training.live import live_curves
 from advaudio.training.loop import Epoch, Speed, best_epoch, collapsed_epoch
 from advaudio.training.measures import Score, pgd_accuracy, score
@@ -214,9 +214,9 @@ def test_live_log_holds_the_curves_and_no_time(tmp_path: Path, monkeypatch: pyte
 
 def test_cuda_without_a_gpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert training_devices("auto") == training_devices("cpu") == ("cpu",)
+    assert torch_devices("auto") == torch_devices("cpu") == ("cpu",)
     with pytest.raises(AdvaudioError, match="nvidia-smi"):
-        training_devices("cuda")
+        torch_devices("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert training_devices("auto") == ("cuda:0", "cuda:1", "cuda:2")
+    assert torch_devices("auto") == ("cuda:0", "cuda:1", "cuda:2")

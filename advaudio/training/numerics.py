@@ -1,4 +1,4 @@
-"""Which devices train, and how exactly they repeat themselves."""
+"""How exactly a device repeats itself."""
 
 from __future__ import annotations
 
@@ -7,27 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-
-from advaudio.errors import AdvaudioError
-
-
-def training_devices(device: str) -> tuple[str, ...]:
-    """Torch names of the devices that folds are dealt to, for the parameter `device` (auto, cpu or cuda).
-
-    Raises
-    ------
-    AdvaudioError
-        If `cuda` is asked for and there is no GPU that torch can use.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise AdvaudioError(f"Parameter `device` is {device!r}; it must be auto, cpu or cuda.")
-    gpus = torch.cuda.device_count() if device != "cpu" and torch.cuda.is_available() else 0
-    if device == "cuda" and not gpus:
-        raise AdvaudioError(
-            "Parameter `device` is cuda, but torch finds no usable GPU: check `nvidia-smi`, "
-            "CUDA_VISIBLE_DEVICES, and that a CUDA build of torch is installed; or set `device: cpu`."
-        )
-    return tuple(f"cuda:{index}" for index in range(gpus)) or ("cpu",)
 
 
 @contextmanager
