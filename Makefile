@@ -35,7 +35,7 @@ check: environment
 	mypy
 
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .advaudio build *.egg-info
