@@ -1,0 +1,397 @@
+"""The attacks beside Foolbox's, ART's and torchattacks', and a whole evaluation, measured in one run.
+
+    python -m benchmarks.attacks peers --model models/original.safetensors --pictures data/pictures/pictures.npy \
+        --split data/split.csv --clips 500 --out peers.json
+    python -m benchmarks.attacks peers --synthetic alexnet --size 128 --classes 50 --clips 500 --out peers.json
+    python -m benchmarks.attacks paper --params params.yaml --budget paper --original A --robust B \
+        --pictures data/pictures/pictures.npy --split data/split.csv --out paper.json
+    python -m benchmarks.attacks masking --original A --robust B --pictures P --split S --out masking.json
+
+`peers`: every attack on the same correctly classified clips with the same targets; labels and norms are
+checked here, never taken from the attack; forward and backward passes are counted on the model itself.
+`--slow-clips` limits the peers that go picture by picture. `paper`: all attacks on two models, timed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import foolbox
+import numpy as np
+import torch
+import typer
+from torch import Tensor, nn
+
+from advaudio.attacks.base import Goal, Norm, perturbation_norm
+from advaudio.attacks.bim import Bim, bim
+from advaudio.attacks.carlini_wagner import CarliniWagner
+from advaudio.attacks.deepfool import DeepFool
+from advaudio.attacks.jsma import Jsma
+from advaudio.attacks.pia import Pia, rows_of_one_pass
+from advaudio.evaluation.attack_evaluation import draw_targets, evaluate_attack, starting_points
+from advaudio.evaluation.chunk import load
+from advaudio.evaluation.gradient_masking import apgd_of_art, masking_checks, white_box_beats_black_box
+from advaudio.evaluation.headline import headline_metrics
+from advaudio.evaluation.preflight import predict
+from advaudio.evaluation.rho import rho_over_attacks
+from advaudio.evaluation.test_clips import read_test_clips
+from advaudio.files import write_json
+from advaudio.params import read
+from benchmarks.attacks_peers import (
+    Counting,
+    Ours,
+    of_art,
+    of_foolbox,
+    of_torchattacks,
+    published_partial_information,
+    trained_on_blobs,
+)
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Out = Annotated[Path, typer.Option(help="JSON file to write")]
+
+
+class Bench:
+    """A model and clips; measures one competitor at a time."""
+
+    def __init__(self, model: nn.Module, pictures: Tensor, labels: Tensor, targets: Tensor) -> None:
+        self.model, self.pictures, self.labels, self.targets = model, pictures, labels, targets
+        self.rows: list[dict[str, Any]] = []
+
+    def add(
+        self,
+        attack: str,
+        library: str,
+        norm: Norm,
+        targeted: bool,
+        run: Callable[..., Tensor],
+        clips: int,
+        **notes: Any,
+    ) -> Tensor | None:
+        """Run a competitor on the first `clips` clips and record what it did."""
+        counting = Counting(self.model).eval().requires_grad_(False)
+        pictures = self.pictures[:clips]
+        classes = (self.targets if targeted else self.labels)[:clips]
+        cuda = pictures.device.type == "cuda"
+        try:
+            run(self.model, pictures[:2], classes[:2], targeted)
+            if cuda:
+                torch.cuda.synchronize()
+                torch.cuda.reset_peak_memory_stats()
+            begun = time.perf_counter()
+            adversarial = run(counting, pictures, classes, targeted)
+        except (ImportError, RuntimeError, ValueError, TypeError, IndexError) as error:
+            self.rows.append(
+                {"attack": attack, "library": library, "failed": f"{type(error).__name__}: {error}"}
+            )
+            print(f"{attack:12} {library:24} failed: {error}")
+            return None
+        if cuda:
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - begun
+        with torch.no_grad():
+            predicted = torch.cat([self.model(part) for part in adversarial.split(512)]).argmax(1)
+        fooled = predicted == classes if targeted else predicted != classes
+        fooled &= ((adversarial >= 0) & (adversarial <= 1)).flatten(1).all(1)
+        if isinstance(run, Ours):
+            counting.backwards = int(run.counts[:, 1].sum())
+        norms = {
+            kind: perturbation_norm(adversarial - pictures, kind)[fooled].cpu()
+            for kind in ("linf", "l2", "l0")
+        }
+        row = {
+            "attack": attack,
+            "library": library,
+            "clips": len(pictures),
+            "fooling_rate": float(fooled.float().mean()),
+            "median_norm": float(norms[norm].median()) if bool(fooled.any()) else None,
+            "median_l2": float(norms["l2"].median()) if bool(fooled.any()) else None,
+            "forwards_per_clip": counting.forwards / len(pictures),
+            "backwards_per_clip": counting.backwards / len(pictures),
+            "seconds": seconds,
+            "clips_per_second": len(pictures) / seconds,
+            "peak_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
+            **notes,
+        }
+        self.rows.append(row)
+        print(
+            f"{attack:12} {library:24} {len(pictures):4} clips  fooled {row['fooling_rate']:.3f}  "
+            f"median {row['median_norm'] or float('nan'):.5g}  forwards {row['forwards_per_clip']:.1f}  "
+            f"backwards {row['backwards_per_clip']:.1f}  {row['clips_per_second']:.2f} clips/s",
+            flush=True,
+        )
+        return adversarial
+
+
+@app.command()
+def peers(
+    out: Out,
+    model: Annotated[Path | None, typer.Option(help="model file")] = None,
+    pictures: Path = Path("data/pictures/pictures.npy"),
+    split: Path = Path("data/split.csv"),
+    synthetic: Annotated[str | None, typer.Option(help="architecture trained here on blobs instead")] = None,
+    size: int = 128,
+    classes: int = 50,
+    clips: int = 500,
+    slow_clips: int = 16,
+    epsilon: float = 4 / 255,
+    steps: int = 50,
+    cwa_search_steps: int = 9,
+    cwa_iterations: int = 1000,
+    pia_queries: int = 10000,
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+) -> None:
+    """Ours against the peers' attacks on the same clips and targets."""
+    if synthetic:
+        network, whole, labels = trained_on_blobs(synthetic, size, classes, clips, device)
+    elif model:
+        test = read_test_clips(pictures, split, model, model)
+        network, whole, labels = load(model, device), test.pictures, test.labels
+    else:
+        raise typer.BadParameter("give --model or --synthetic")
+    logits = predict(network, whole, device)
+    right = np.flatnonzero(logits.argmax(1) == labels)
+    order = np.random.default_rng(0).permutation(len(right))[:clips]
+    rows = right[order]
+    targets = draw_targets(labels, np.arange(len(labels)), logits.shape[1], 0)
+    starts = starting_points(whole, logits.argmax(1), labels, targets)[rows]
+    usable = ~np.isnan(starts[:, 0, 0])
+    x = torch.as_tensor(whole[rows], device=device)[:, None]
+    bench = Bench(
+        network,
+        x,
+        torch.as_tensor(labels[rows], device=device),
+        torch.as_tensor(targets[rows], device=device),
+    )
+    print(f"{len(rows)} correctly classified clips of {whole.shape[1]} × {whole.shape[2]} on {device}")
+    _bim(bench, epsilon, steps, clips)
+    _deepfool(bench, clips, slow_clips)
+    _carlini_wagner(bench, clips, slow_clips, cwa_search_steps, cwa_iterations)
+    _jsma(bench, clips, slow_clips)
+    begin = torch.as_tensor(starts, device=device)[:, None]
+    extra = _pia(bench, begin, usable, clips, slow_clips, pia_queries)
+    write_json(out, {"device": _name(device), "torch": torch.__version__, "rows": bench.rows, **extra})
+
+
+def _bim(bench: Bench, epsilon: float, steps: int, clips: int) -> None:
+    def fixed(model: nn.Module, pictures: Tensor, classes: Tensor, targeted: bool) -> Tensor:
+        radius = pictures.new_full((len(pictures),), epsilon)
+        goal = Goal(classes, targeted)
+        return bim(
+            model, pictures, goal, radius, steps=steps, relative_step=0.1, stop_early=False, ball="linf"
+        )[0]
+
+    mine = bench.add("bim_b", "ours", "linf", True, fixed, clips, epsilon=epsilon)
+    attack = foolbox.attacks.LinfBasicIterativeAttack(rel_stepsize=0.1, steps=steps)
+    theirs = bench.add("bim_b", "foolbox", "linf", True, of_foolbox(attack, epsilon), clips, epsilon=epsilon)
+    if mine is not None and theirs is not None:
+        bench.rows[-2]["largest_difference_to_foolbox"] = float((mine - theirs).abs().max())
+    alpha = epsilon / 10
+    bench.add(
+        "bim_b",
+        "torchattacks",
+        "linf",
+        True,
+        of_torchattacks("BIM", eps=epsilon, alpha=alpha, steps=steps),
+        clips,
+    )
+    art = of_art("BasicIterativeMethod", eps=epsilon, eps_step=alpha, max_iter=steps, batch_size=512)
+    bench.add("bim_b", "art", "linf", True, art, clips)
+    bench.add("bim_a search", "ours", "linf", True, Ours(Bim(stop_early=True, steps=steps)), clips)
+
+
+def _deepfool(bench: Bench, clips: int, slow: int) -> None:
+    box = foolbox.attacks
+    for norm, peer in (("linf", box.LinfDeepFoolAttack), ("l2", box.L2DeepFoolAttack)):
+        name = f"deepfool {norm}"
+        bench.add(name, "ours", norm, False, Ours(DeepFool(ball=norm)), clips)  # type: ignore[arg-type]
+        bench.add(name, "foolbox, all classes", norm, False, of_foolbox(peer(candidates=None)), clips)  # type: ignore[arg-type]
+        bench.add(name, "foolbox, 10 classes", norm, False, of_foolbox(peer()), clips)  # type: ignore[arg-type]
+    bench.add(
+        "deepfool l2", "art", "l2", False, of_art("DeepFool", max_iter=50, nb_grads=10, batch_size=slow), slow
+    )
+    bench.add("deepfool l2", "torchattacks", "l2", False, of_torchattacks("DeepFool"), slow)
+
+
+def _carlini_wagner(bench: Bench, clips: int, slow: int, search: int, iterations: int) -> None:
+    mine = CarliniWagner(search_steps=search, iterations=iterations)
+    bench.add("cwa", "ours", "l2", True, Ours(mine), clips)
+    peer = foolbox.attacks.L2CarliniWagnerAttack(binary_search_steps=search, steps=iterations)
+    bench.add("cwa", "foolbox", "l2", True, of_foolbox(peer), clips)
+    bench.add("cwa", "torchattacks, c = 1", "l2", True, of_torchattacks("CW", steps=iterations), clips)
+    art = of_art(
+        "CarliniL2Method", binary_search_steps=search, max_iter=min(iterations, 100), batch_size=slow
+    )
+    bench.add("cwa", "art, ≤ 100 iterations", "l2", True, art, slow)
+
+
+def _jsma(bench: Bench, clips: int, slow: int) -> None:
+    for gamma in (0.02, 0.1):
+        mine = Jsma(theta=1.0, gamma=gamma, direction="raise", iterations=10**6)
+        bench.add(f"jsma γ={gamma}", "ours, raise", "l0", True, Ours(mine), clips)
+        bench.add(f"jsma γ={gamma}", "ours, raise, few clips", "l0", True, Ours(mine), slow)
+        both = Jsma(theta=1.0, gamma=gamma, iterations=10**6)
+        bench.add(f"jsma γ={gamma}", "ours, both", "l0", True, Ours(both), clips)
+        art = of_art("SaliencyMapMethod", theta=1.0, gamma=gamma, batch_size=slow)
+        bench.add(f"jsma γ={gamma}", "art", "l0", True, art, slow)
+
+
+def _pia(bench: Bench, starts: Tensor, usable: Any, clips: int, slow: int, queries: int) -> dict[str, Any]:
+    samples = 100
+    attack = Pia(iterations=max(1, queries // (samples + 2)), samples=samples, patience=10**6)
+    bench.add("pia", "ours", "linf", True, Ours(attack, starts), clips)
+    few = np.flatnonzero(usable)[:slow]
+    outcome = attack.search(
+        bench.model, bench.pictures[few], Goal(bench.targets[few], True), starting_points=starts[few]
+    )
+    own = perturbation_norm(outcome.adversarial - bench.pictures[few], "linf")
+    own = torch.where(outcome.found, own, torch.inf).cpu()
+    spent = outcome.counts[:, 2].double().mean().item()
+    published = [
+        published_partial_information(
+            bench.model,
+            bench.pictures[row],
+            int(bench.targets[row]),
+            starts[row],
+            queries=int(spent),
+            seed=int(row),
+        )
+        for row in few
+    ]
+    theirs = torch.tensor([epsilon for epsilon, _ in published])
+    limits = (0.02, 0.05, 0.1, 0.2)
+    comparison = {
+        "clips": len(few),
+        "queries_per_clip": {"ours": spent, "published": float(np.mean([used for _, used in published]))},
+        "median_epsilon": {"ours": float(own.median()), "published": float(theirs.median())},
+        "success_at": {
+            str(limit): {
+                "ours": float((own <= limit).float().mean()),
+                "published": float((theirs <= limit).float().mean()),
+            }
+            for limit in limits
+        },
+    }
+    print("pia at the same queries:", comparison)
+    return {"pia_against_published": comparison, "query_rate": _query_rate(bench, starts)}
+
+
+def _query_rate(bench: Bench, starts: Tensor) -> dict[str, float]:
+    """Queries per second inside PIA, and the model's plain inference at the same batch size."""
+    rows = rows_of_one_pass(bench.pictures)
+    batch = bench.pictures.repeat(-(-rows // len(bench.pictures)), 1, 1, 1)[:rows].clone()
+    cuda = batch.device.type == "cuda"
+
+    def timed(work: Callable[[], int]) -> float:
+        work()
+        if cuda:
+            torch.cuda.synchronize()
+        begun = time.perf_counter()
+        count = work()
+        if cuda:
+            torch.cuda.synchronize()
+        return count / (time.perf_counter() - begun)
+
+    @torch.no_grad()
+    def plain() -> int:
+        for _ in range(10):
+            bench.model(batch)
+        return 10 * rows
+
+    attack = Pia(iterations=5, samples=100, standard_deviations=(0.01,), patience=10**6)
+    goal = Goal(bench.targets, True)
+
+    def queries() -> int:
+        outcome = attack.search(bench.model, bench.pictures, goal, starting_points=starts)
+        return int(outcome.counts[:, 2].sum())
+
+    rates = {"plain_inference": timed(plain), "pia_queries": timed(queries)}
+    rates["share"] = rates["pia_queries"] / rates["plain_inference"]
+    print("rates per second:", rates)
+    return rates
+
+
+@app.command()
+def paper(
+    out: Out,
+    original: Path,
+    robust: Path,
+    pictures: Path = Path("data/pictures/pictures.npy"),
+    split: Path = Path("data/split.csv"),
+    params: Path = Path("params.yaml"),
+    clips: Annotated[int | None, typer.Option(help="attack only so many")] = None,
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+) -> None:
+    """All attacks of a parameter file on two models, timed, with their headline figures and ρ."""
+    chosen = read(params)
+    test = read_test_clips(pictures, split, original, robust)
+    few = slice(None, clips)
+    tables, results, begun = {}, {}, time.perf_counter()
+    for name in chosen.attacks:
+        settings, ladder = chosen.attack(name)
+        started = time.perf_counter()
+        evaluation = evaluate_attack(
+            name,
+            original=original,
+            robust=robust,
+            pictures=test.pictures[few],
+            labels=test.labels[few],
+            samples=test.samples[few],
+            settings=settings,
+            ladder=ladder,
+            devices=(device,),
+            seed=chosen.seed,
+        )
+        tables[name] = evaluation.table
+        results[name] = {**headline_metrics(evaluation.table), "seconds": time.perf_counter() - started}
+        print(name, results[name], flush=True)
+    summary = rho_over_attacks(tables)
+    masking = white_box_beats_black_box(
+        {name: tables[name] for name in ("bim_a", "bim_b")}, {"pia": tables["pia"]}
+    )
+    write_json(
+        out,
+        {
+            "device": _name(device),
+            "clips": len(test.labels[few]),
+            "seconds": time.perf_counter() - begun,
+            "attacks": results,
+            "rho": vars(summary),
+            "white_box_beats_black_box": masking,
+        },
+    )
+
+
+@app.command()
+def masking(
+    out: Out,
+    original: Path,
+    robust: Path,
+    pictures: Path = Path("data/pictures/pictures.npy"),
+    split: Path = Path("data/split.csv"),
+    clips: int = 200,
+    apgd: Annotated[bool, typer.Option(help="run APGD of ART beside ours")] = True,
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+) -> None:
+    """The gradient-masking checks of two models, with APGD of ART as the strong outside attack."""
+    test = read_test_clips(pictures, split, original, robust)
+    outside = apgd_of_art if apgd else None
+    checks = {
+        name: masking_checks(source, test.pictures, test.labels, clips=clips, device=device, outside=outside)
+        for name, source in (("original", original), ("robust", robust))
+    }
+    for name, found in checks.items():
+        for check, numbers in found.items():
+            print(name, check, numbers)
+    write_json(out, checks)
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name() if device.startswith("cuda") else "cpu, one thread per process"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,119 @@
+"""Errors of the representations: STFT and tonnetz against librosa, the wavelets against the float64 formula."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.signal
+
+from advaudio.representations import dwt, stft, tonnetz
+from advaudio.representations.resampling import resample
+
+Audio = np.ndarray[Any, Any]
+Result = dict[str, Any]
+RATE, DWT_RATE, SECONDS = 22_050, 16_000, 5
+SCALES = 128
+
+
+def real_clips(folder: Path, number: int) -> list[Audio]:
+    """Clips of ESC-10 at 22,050 Hz, evenly spread over the data set, rounded to 16 bits."""
+    import soundfile
+    import soxr
+
+    paths = sorted((folder / "esc10" / "audio").glob("*.ogg"))
+    clips = []
+    for path in paths[:: max(1, len(paths) // number)][:number]:
+        audio, rate = soundfile.read(path)
+        audio = soxr.resample(audio, rate, RATE)
+        clips.append((np.rint(audio / np.abs(audio).max() * 32767) / 32767).astype(np.float32))
+    return clips
+
+
+def convolution(audio: Audio, scale: float, bandwidth: float, centre: float) -> Audio:
+    """The protocol's W(s, τ) at every sample in float64, zeros beyond the clip."""
+    reach = int(np.ceil(8 * scale * bandwidth**0.5))
+    t = np.arange(-reach, reach + 1) / scale
+    wavelet = (np.pi * bandwidth) ** -0.5 * np.exp(2j * np.pi * centre * t - t**2 / bandwidth)
+    kernel = np.conj(wavelet)[::-1] / np.sqrt(scale)
+    return scipy.signal.fftconvolve(audio.astype(np.float64), kernel)[reach : reach + len(audio)]
+
+
+def test_signals(clips: list[Audio]) -> dict[str, Audio]:
+    """Signals at 16 kHz for the error of the wavelet transform."""
+    samples = DWT_RATE * SECONDS
+    t = np.arange(samples) / DWT_RATE
+    signals = {f"real clip {i + 1}": resample(clip, RATE, DWT_RATE, samples) for i, clip in enumerate(clips)}
+    signals["noise"] = np.random.default_rng(0).standard_normal(samples)
+    signals["chirp"] = scipy.signal.chirp(t, 40, SECONDS, 7000, method="logarithmic")
+    signals["impulse"] = np.eye(1, samples, samples // 2 + 7)[0]
+    for frequency in (62.5, 125, 250, 500, 1000, 2000, 4000):
+        signals[f"tone {frequency:g} Hz"] = np.sin(2 * np.pi * frequency * t)
+    signals["constant"] = np.ones(samples)
+    signals["silence"] = np.zeros(samples)
+    return {name: signal.astype(np.float32) for name, signal in signals.items()}
+
+
+def dwt_errors(signals: dict[str, Audio]) -> Result:
+    """Relative L2 error of coefficients and averaged energy, ours and PyWavelets', over 16 of the scales."""
+    import pywt
+
+    plan = dwt.plan(DWT_RATE * SECONDS, stored_rate=DWT_RATE, scales=SCALES)
+    window = np.sin(np.pi * np.arange(2 * plan.hop) / (2 * plan.hop)) ** 2 / plan.hop
+    results: Result = {}
+    for name, audio in signals.items():
+        energy, groups = dwt.energy(audio, plan), dwt.coefficients(audio, plan)
+        sums = np.zeros(6)
+        for group, values in zip(plan.groups, groups, strict=True):
+            step = plan.hop // group.rate
+            for scale in [scale for scale in range(group.first, group.stop) if scale % 8 == 4]:
+                exact = convolution(audio, plan.scales[scale], plan.bandwidth, plan.centre)
+                own = values[scale - group.first][: len(exact[::step])]
+                peer = pywt.cwt(audio, plan.scales[scale : scale + 1], "cmor1.5-1.0", method="fft")[0][0]
+                power = np.abs(exact) ** 2
+                frames = np.lib.stride_tricks.sliding_window_view(power, 2 * plan.hop)[:: plan.hop]
+                averaged = frames[: plan.frames] @ window
+                sums += [
+                    np.sum(np.abs(own - exact[::step]) ** 2) * step,
+                    np.sum(np.abs(exact[::step]) ** 2) * step,
+                    np.sum(np.abs(peer - exact) ** 2),
+                    np.sum(power),
+                    np.sum((energy[scale] - averaged) ** 2),
+                    np.sum(averaged**2),
+                ]
+        ratio = [float(np.sqrt(sums[i] / sums[i + 1])) if sums[i + 1] else float(sums[i]) for i in (0, 2, 4)]
+        results[name] = dict(zip(("ours", "PyWavelets", "ours, averaged energy"), ratio, strict=True))
+    return results
+
+
+def errors(folder: Path) -> Result:
+    """Ours against librosa on 100 real clips, and against the float64 wavelet formula."""
+    import librosa
+
+    clips = real_clips(folder, 100)
+    differences: dict[str, list[float]] = {"stft": [], "tonnetz": [], "tonnetz, librosa in float32": []}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for clip in clips:
+            power = np.abs(librosa.stft(clip)) ** 2
+            differences["stft"].append(
+                float(np.linalg.norm(stft.power(clip) - power) / np.linalg.norm(power))
+            )
+            values = tonnetz.centroids(clip)
+            for name, kind in (("tonnetz", np.float64), ("tonnetz, librosa in float32", np.float32)):
+                peer = librosa.feature.tonnetz(y=clip.astype(kind), sr=RATE)
+                differences[name].append(float(np.abs(values - peer).mean()))
+    return {
+        "clips": len(clips),
+        "stft, relative to librosa, largest": max(differences["stft"]),
+        "tonnetz, mean absolute against librosa in float64": float(np.mean(differences["tonnetz"])),
+        "tonnetz, mean absolute against librosa in float32": float(
+            np.mean(differences["tonnetz, librosa in float32"])
+        ),
+        "tonnetz, clips that librosa in float32 tunes otherwise": sum(
+            difference > 1e-4 for difference in differences["tonnetz, librosa in float32"]
+        ),
+        "dwt, relative to the float64 formula": dwt_errors(test_signals(clips[::25])),
+    }

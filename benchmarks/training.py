@@ -1,0 +1,483 @@
+"""Training measured: speed beside a plain loop and ART, time to an accuracy, what bounds it, accuracy tables.
+
+    python -m benchmarks.training speed --model resnet18 --size 128 --batch-size 256 --out speed.json
+    python -m benchmarks.training race --pictures pictures.npy --split split.csv --classes 50 --out race.json
+    python -m benchmarks.training profile --model resnet18 --size 128 --batch-size 256 --out profile.json
+    python -m benchmarks.training accuracy --pictures pictures.npy --split split.csv --classes 50 \
+        --model vgg16 --pretrained weights --epochs 30 --out accuracy-vgg16.json
+
+Every command runs all its competitors in one process, one after the other in turn, and writes one JSON file.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+from advaudio.files import open_array, write_json
+from advaudio.models.classifier import Classifier
+from advaudio.models.registry import build_model
+from advaudio.training.checkpoints import Checkpoint
+from advaudio.training.folds import train_folds
+from advaudio.training.loop import Epoch, Plan, Speed, train
+from advaudio.training.measures import score
+from advaudio.training.numerics import exact_numerics
+from advaudio.training.optimisers import build_optimiser
+from advaudio.training.samples import Samples, cut, mean_and_std, read_split
+from advaudio.training.settings import AdversarialSettings, TrainingSettings
+from advaudio.training.steps import Mode, stepper
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+CLASSES = 50
+PEAK_BFLOAT16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+"""Dense bfloat16 FLOP/s by the makers' data sheets (SXM)."""
+
+Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
+Out = Annotated[Path, typer.Option(help="JSON file to write")]
+Pictures = Annotated[Path, typer.Option(help=".npy of float32 pictures in [0, 1]")]
+SplitFile = Annotated[Path, typer.Option(help="split.csv")]
+
+
+def _device(name: str) -> torch.device:
+    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _hardware(device: torch.device) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, one thread"
+    return {"device": name, "torch": torch.__version__}
+
+
+class _Competitor:
+    """Trains one network over and over on the same pictures, `epoch()` by `epoch()`."""
+
+    def __init__(self, name: str, images: int, epoch: Callable[[], None]) -> None:
+        self.name = name
+        self.images = images
+        self.epoch = epoch
+        self.rates: list[float] = []
+        self.memory = 0
+
+    def measure(self, device: torch.device) -> None:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        _synchronise(device)
+        started = time.perf_counter()
+        self.epoch()
+        _synchronise(device)
+        self.rates.append(self.images / (time.perf_counter() - started))
+        if device.type == "cuda":
+            self.memory = max(self.memory, torch.cuda.max_memory_allocated())
+
+    def row(self) -> dict[str, Any]:
+        rates = self.rates[1:]  # the first epoch compiles, records and fills caches
+        return {
+            "name": self.name,
+            "images_per_second": statistics.median(rates),
+            "lowest": min(rates),
+            "highest": max(rates),
+            "peak_memory_bytes": self.memory or None,
+        }
+
+
+def _model(name: str, size: int, device: torch.device, seed: int = 0) -> Classifier:
+    model = build_model(name, CLASSES, (size, size), mean=0.5, std=0.29, seed=seed)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.train()
+
+
+def _ours(
+    model_name: str,
+    defence: str | None,
+    mode: Mode,
+    pictures: np.ndarray[Any, Any],
+    labels: np.ndarray[Any, Any],
+    batch: int,
+    device: torch.device,
+) -> Callable[[], None]:
+    settings = TrainingSettings(batch_size=batch).for_model(model_name, False)
+    model = _model(model_name, pictures.shape[1], device)
+    optimiser = build_optimiser(model, settings)
+    step = stepper(
+        model,
+        optimiser,
+        defence,
+        AdversarialSettings(),
+        settings,
+        bfloat16=device.type == "cuda",
+        mode=mode,
+    )
+    samples = Samples(pictures, labels, device)
+    generator = np.random.default_rng(0)
+
+    def epoch() -> None:
+        total = torch.zeros((), device=device)
+        for x, y in samples.batches(cut(generator.permutation(len(labels)), batch)):
+            total += step(x, y)[0]
+        float(total)
+
+    return epoch
+
+
+def _plain_loss(model: Classifier, x: Tensor, y: Tensor) -> Tensor:
+    losses = [functional.cross_entropy(logits, y) for logits in model.all_logits(x)]
+    return losses[0] + 0.3 * sum(losses[1:], torch.zeros_like(losses[0]))
+
+
+def _plain(
+    model_name: str,
+    defence: str | None,
+    pictures: np.ndarray[Any, Any],
+    labels: np.ndarray[Any, Any],
+    batch: int,
+    device: torch.device,
+    workers: int,
+) -> Callable[[], None]:
+    """The loop of torchvision's tutorials: DataLoader, float32, one kernel at a time, `.item()` each step."""
+    model = build_model(model_name, CLASSES, pictures.shape[1:], mean=0.5, std=0.29).to(device).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    data = TensorDataset(torch.from_numpy(pictures)[:, None], torch.from_numpy(labels))
+    loader = DataLoader(
+        data,
+        batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        persistent_workers=workers > 0,
+    )
+
+    def epoch() -> None:
+        for x, y in loader:
+            x, y = x.to(device), y.to(device)
+            optimiser.zero_grad()
+            if defence is None:
+                loss = _plain_loss(model, x, y)
+            else:  # as tutorials write it: a pass for the input gradient, then the two of Eq. 13
+                x.requires_grad_()
+                (gradient,) = torch.autograd.grad(_plain_loss(model, x, y), x)
+                attacked = (x.detach() + 8 / 255 * gradient.sign()).clamp(0, 1)
+                loss = 0.5 * _plain_loss(model, x.detach(), y) + 0.5 * _plain_loss(model, attacked, y)
+            loss.backward()
+            optimiser.step()
+            loss.item()
+
+    return epoch
+
+
+def _art(
+    model_name: str,
+    pictures: np.ndarray[Any, Any],
+    labels: np.ndarray[Any, Any],
+    batch: int,
+    device: torch.device,
+) -> Callable[[], None]:
+    """ART's fast adversarial training: random-start FGSM without the clean loss, two passes like ours."""
+    from art.defences.trainer import AdversarialTrainerFBFPyTorch
+    from art.estimators.classification import PyTorchClassifier
+
+    model = build_model(model_name, CLASSES, pictures.shape[1:], mean=0.5, std=0.29)
+    classifier = PyTorchClassifier(
+        model,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.01),
+        input_shape=(1, *pictures.shape[1:]),
+        nb_classes=CLASSES,
+        clip_values=(0.0, 1.0),
+        device_type="gpu" if device.type == "cuda" else "cpu",
+    )
+    trainer = AdversarialTrainerFBFPyTorch(classifier, eps=8 / 255)
+    targets = np.eye(CLASSES, dtype=np.float32)[labels]
+    return lambda: trainer.fit(pictures[:, None], targets, nb_epochs=1, batch_size=batch)
+
+
+@app.command()
+def speed(
+    out: Out,
+    model: str = "resnet18",
+    size: int = 128,
+    batch_size: int = 256,
+    samples: int = 8192,
+    rounds: int = 4,
+    device: str = "auto",
+    loader_workers: int = 8,
+    art: bool = True,
+) -> None:
+    """Images per second and memory: ours in each mode, a plain loop, and ART, clean and FGSM-trained."""
+    where = _device(device)
+    generator = np.random.default_rng(0)
+    samples = samples // batch_size * batch_size
+    pictures = generator.random((samples, size, size), dtype=np.float32)
+    labels = generator.integers(CLASSES, size=samples)
+    modes: list[Mode] = ["eager", "graph", "compiled"] if where.type == "cuda" else ["eager"]
+    if where.type == "cpu":
+        torch.set_num_threads(1)
+    competitors = []
+    with exact_numerics(where, False):
+        for defence in (None, "fgsm"):
+            kind = defence or "clean"
+            for mode in modes:
+                epoch = _ours(model, defence, mode, pictures, labels, batch_size, where)
+                competitors.append(_Competitor(f"ours, {mode}, {kind}", samples, epoch))
+            epoch = _plain(model, defence, pictures, labels, batch_size, where, loader_workers)
+            competitors.append(_Competitor(f"plain loop, {kind}", samples, epoch))
+        if art:
+            epoch = _art(model, pictures, labels, batch_size, where)
+            competitors.append(_Competitor("ART fast-is-better-than-free", samples, epoch))
+        for _ in range(rounds + 1):
+            for competitor in competitors:
+                competitor.measure(where)
+    rows = {competitor.name: competitor.row() for competitor in competitors}
+    flops = _flops_per_image(model, size)
+    peak = next((value for name, value in PEAK_BFLOAT16.items() if name in _hardware(where)["device"]), None)
+    for name, row in rows.items():
+        passes = 2 if "fgsm" in name else 1
+        if name.startswith("ours"):
+            row["model_flops_utilisation"] = (
+                row["images_per_second"] * flops * passes / peak if peak else None
+            )
+    rate = {name: row["images_per_second"] for name, row in rows.items()}
+    mode = modes[-1]
+    ratios = {
+        "clean: ours over plain": rate[f"ours, {mode}, clean"] / rate["plain loop, clean"],
+        "fgsm: ours over plain": rate[f"ours, {mode}, fgsm"] / rate["plain loop, fgsm"],
+        "ours: time of fgsm over clean": rate[f"ours, {mode}, clean"] / rate[f"ours, {mode}, fgsm"],
+    }
+    settings = {"model": model, "size": size, "batch_size": batch_size, "samples": samples}
+    content = {**_hardware(where), **settings, "training_flops_per_image": flops}
+    write_json(out, {**content, "rows": list(rows.values()), "ratios": ratios})
+    for row in rows.values():
+        print(f"{row['name']:40} {row['images_per_second']:12,.0f} images/s")
+    print(ratios)
+
+
+def _flops_per_image(model_name: str, size: int) -> float:
+    """Floating-point operations of one forward and backward pass, a multiply-add counted as two."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = _model(model_name, size, torch.device("cpu"))
+    with FlopCounterMode(display=False) as counter:
+        model.all_logits(torch.rand(2, 1, size, size))[0].sum().backward()
+    return counter.get_total_flops() / 2
+
+
+@app.command()
+def race(
+    out: Out,
+    pictures: Pictures,
+    split: SplitFile,
+    classes: int = 50,
+    model: str = "resnet18",
+    epochs: int = 20,
+    batch_size: int = 64,
+    fold: int = 0,
+    device: str = "auto",
+    loader_workers: int = 8,
+) -> None:
+    """Seconds to the same validation accuracy: ours beside a plain float32 loop with the same optimiser."""
+    where = _device(device)
+    if where.type == "cpu":
+        torch.set_num_threads(1)
+    array = open_array(pictures)
+    table = read_split(split, classes, len(array))
+    part = table.folds[fold]
+    mean, std = mean_and_std(array, part.train)
+    size = (array.shape[1], array.shape[2])
+    settings = TrainingSettings(batch_size=batch_size, patience=epochs).for_model(model, False)
+    plan = Plan(settings, None, AdversarialSettings(), classes, epochs, 0, 0, fold)
+
+    def build() -> Classifier:
+        return build_model(model, classes, size, mean=mean, std=std, seed=plan.seed_of(0))
+
+    # What the first optimiser on a device imports and starts counts for neither.
+    torch.optim.AdamW([torch.zeros(1, device=where, requires_grad=True)])
+    ours: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory() as folder, exact_numerics(where, False):
+        started = time.perf_counter()
+
+        def note(event: Epoch | Speed) -> None:
+            if isinstance(event, Epoch):
+                ours.append((time.perf_counter() - started, event.validation_accuracy))
+
+        samples = Samples(array, table.labels, where)
+        train(build(), samples, part, plan, Checkpoint(Path(folder) / "state.pt", ""), note)
+
+    plain: list[tuple[float, float]] = []
+    started = time.perf_counter()
+    network = build().to(where).train()
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate or 0.0, weight_decay=settings.weight_decay or 0.0
+    )
+    x = torch.from_numpy(array[part.train])[:, None]
+    y = torch.from_numpy(table.labels[part.train])
+    loader = DataLoader(
+        TensorDataset(x, y), batch_size, shuffle=True, drop_last=True, num_workers=loader_workers
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        settings.learning_rate or 0.0,
+        total_steps=epochs * len(loader),
+        pct_start=settings.warm_up,
+    )
+    for _ in range(epochs):
+        network.train()
+        for inputs, targets in loader:
+            optimiser.zero_grad()
+            loss = _plain_loss(network, inputs.to(where), targets.to(where))
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            loss.item()
+        accuracy = score(network, samples, part.validation, classes).accuracy
+        plain.append((time.perf_counter() - started, accuracy))
+
+    target = 0.97 * min(max(value for _, value in curve) for curve in (ours, plain))
+    reached = {
+        name: next(seconds for seconds, value in curve if value >= target)
+        for name, curve in (("ours", ours), ("plain", plain))
+    }
+    content = {**_hardware(where), "model": model, "epochs": epochs, "target_validation_accuracy": target}
+    curves = {"ours": ours, "plain": plain}
+    write_json(out, {**content, "seconds_to_target": reached, "seconds_and_accuracy": curves})
+    print(f"to {target:.1%}: ours {reached['ours']:.1f} s, plain loop {reached['plain']:.1f} s")
+
+
+@app.command()
+def profile(
+    out: Out,
+    model: str = "resnet18",
+    size: int = 128,
+    batch_size: int = 256,
+    mode: str = "graph",
+    defence: str = "none",
+    device: str = "auto",
+) -> None:
+    """Which kernels an epoch's time goes to, as shares of the device's busy time."""
+    where = _device(device)
+    if where.type == "cpu":
+        mode = "eager"
+    generator = np.random.default_rng(0)
+    pictures = generator.random((16 * batch_size, size, size), dtype=np.float32)
+    labels = generator.integers(CLASSES, size=len(pictures))
+    activity = (
+        torch.profiler.ProfilerActivity.CUDA if where.type == "cuda" else torch.profiler.ProfilerActivity.CPU
+    )
+    with exact_numerics(where, False):
+        chosen = None if defence == "none" else defence
+        epoch = _ours(model, chosen, mode, pictures, labels, batch_size, where)  # type: ignore[arg-type]
+        epoch()
+        _synchronise(where)
+        started = time.perf_counter()
+        with torch.profiler.profile(activities=[activity]) as profiler:
+            epoch()
+            _synchronise(where)
+        wall = time.perf_counter() - started
+    spent: dict[str, float] = defaultdict(float)
+    for event in profiler.key_averages():
+        on_cuda = where.type == "cuda"
+        spent[event.key[:120]] += event.self_device_time_total if on_cuda else event.self_cpu_time_total
+    busy = sum(spent.values())
+    top = sorted(spent.items(), key=lambda item: -item[1])[:25]
+    shares = {name: value / busy for name, value in top}
+    content = {**_hardware(where), "model": model, "size": size, "batch_size": batch_size, "mode": mode}
+    write_json(out, {**content, "defence": defence, "busy_share": busy / 1e6 / wall, "kernels": shares})
+    print(f"device busy {busy / 1e6 / wall:.0%} of the time")
+    for name, spent_here in top[:12]:
+        print(f"{spent_here / busy:7.1%}  {name[:100]}")
+
+
+@app.command()
+def accuracy(
+    out: Out,
+    pictures: Pictures,
+    split: SplitFile,
+    classes: int = 50,
+    model: str = "vgg16",
+    pretrained: str = "none",
+    epochs: int = 30,
+    batch_size: int = 64,
+    learning_rate: float | None = None,
+    label_smoothing: float = 0.0,
+    defences: Annotated[str, typer.Option(help="comma-separated: none, fgsm, fgsm_rs, pgd")] = "none,fgsm",
+    epsilons: Annotated[str, typer.Option(help="of training, in 1/255, comma-separated")] = "8",
+    repeats: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Accuracy over all folds, and under PGD-20 at 1, 2, 4 and 8 /255, clean and adversarially trained."""
+    settings = TrainingSettings(
+        batch_size=batch_size, learning_rate=learning_rate, label_smoothing=label_smoothing
+    )
+    cells: list[tuple[str | None, float | None]] = []
+    for defence in defences.split(","):
+        cells += (
+            [(None, None)] if defence == "none" else [(defence, float(item)) for item in epsilons.split(",")]
+        )
+    rows = []
+    for chosen, epsilon in cells:
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            result = train_folds(
+                pictures,
+                split,
+                Path(folder) / "model.safetensors",
+                model=model,
+                classes=classes,
+                epochs=epochs,
+                defence=chosen,
+                training=settings,
+                adversarial=AdversarialSettings(epsilon=(epsilon or 8) / 255),
+                repeats=repeats,
+                pretrained=pretrained,
+                seed=seed,
+                device=device,
+                checkpoint_folder=Path(folder) / "checkpoints",
+                pgd_epsilons=(1 / 255, 2 / 255, 4 / 255, 8 / 255),
+            )
+            seconds = time.perf_counter() - started
+        columns = [str(name) for name in result.folds.columns if str(name).startswith("pgd_")]
+        attacked = {name: float(result.folds[name].mean()) for name in columns}
+        by_fold = result.folds["test_accuracy"].tolist()
+        row: dict[str, Any] = {"defence": chosen or "none", "training_epsilon_in_255ths": epsilon}
+        row |= {"seconds": seconds, **result.summary(), **attacked, "test_accuracy_by_fold": by_fold}
+        rows.append(row)
+        print(
+            f"{model} {chosen or 'clean'} ε={epsilon}/255: {np.mean(by_fold):.1%} {attacked} {seconds:.0f} s"
+        )
+    used = asdict(settings.for_model(model, pretrained != "none"))
+    write_json(
+        out,
+        {
+            "model": model,
+            "pictures": str(pictures),
+            "split": str(split),
+            "pretrained": pretrained,
+            "epochs": epochs,
+            "repeats": repeats,
+            "seed": seed,
+            "training": used,
+            "rows": rows,
+        },
+    )
+
+
+if __name__ == "__main__":
+    app()
