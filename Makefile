@@ -27,7 +27,8 @@ repro: environment
 	@dvc metrics show
 
 test: environment
-	pytest -n 2 --dist loadgroup
+	pytest -n 2 -m "not pipeline"
+	pytest -m pipeline
 
 check: environment
 	ruff check .

@@ -11,7 +11,7 @@ import pytest
 
 from tests.pipeline.clone import Clone, make_clone, stages_run
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.pipeline
 
 ATTACKS = ("bim_a", "bim_b", "jsma", "deepfool", "cwa", "pia")
 ATTACK_STAGES = [f"attack@{name}" for name in ATTACKS]
