@@ -34,6 +34,16 @@ def test_stage_declares_what_it_imports_and_nothing_else(name: str) -> None:
     assert sorted(static - imported) == [], f"stage {name} lists files that it does not import"
 
 
+def test_package_data_is_declared_where_its_module_is() -> None:
+    for name, stage in STAGES.items():
+        deps = stage.get("do", stage)["deps"]
+        for file in (ROOT / "advaudio").rglob("*.html"):
+            module = file.with_suffix(".py").relative_to(ROOT).as_posix()
+            assert (module in deps) == (file.relative_to(ROOT).as_posix() in deps), (
+                f"stage {name}, {file.name}"
+            )
+
+
 def test_every_stage_runs_its_own_module() -> None:
     for name, stage in STAGES.items():
         assert stage.get("do", stage)["cmd"].startswith(f"python -m stages.{name}")
