@@ -327,7 +327,7 @@ def test_gpu_memory_running_out_names_the_batch_size(data: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "gpu"}, "`device` is 'gpu'"),
+        ({"device": "gpu"}, "parameter device is 'gpu'; it must be auto, cpu or cuda"),
         ({"defence": "fast"}, "`defence` is 'fast'"),
         ({"epochs": 0}, "at least 1"),
         ({"pretrained": "missing.pt"}, "no file or folder missing.pt"),
