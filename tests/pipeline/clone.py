@@ -22,13 +22,16 @@ class Clone:
     folder: Path
 
     def run(
-        self, *command: str, check: bool = True, timeout: float = 600
+        self, *command: str, check: bool = True, timeout: float = 600, workers: int = 1
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the clone and return its result with standard output and error as text."""
+        """Run a command in the clone and return its result with standard output and error as text.
+
+        With one worker a stage starts no processes of its own, which is faster where there is little to do.
+        """
         result = subprocess.run(
             command,
             cwd=self.folder,
-            env=environment(),
+            env={**environment(), "ADVAUDIO_WORKERS": str(workers)},
             capture_output=True,
             text=True,
             timeout=timeout,
