@@ -154,6 +154,8 @@ def peers(
         raise typer.BadParameter("give --model or --synthetic")
     logits = predict(network, whole, device)
     right = np.flatnonzero(logits.argmax(1) == labels)
+    if not len(right):
+        raise typer.BadParameter("the model classifies no clip correctly; there is nothing to attack")
     order = np.random.default_rng(0).permutation(len(right))[:clips]
     rows = right[order]
     targets = draw_targets(labels, np.arange(len(labels)), logits.shape[1], 0)

@@ -1,10 +1,8 @@
-"""Training measured: speed beside a plain loop and ART, time to an accuracy, what bounds it, accuracy tables.
+"""Training measured: speed beside a plain loop and ART, time to an accuracy, what bounds it.
 
     python -m benchmarks.training speed --model resnet18 --size 128 --batch-size 256 --out speed.json
     python -m benchmarks.training race --pictures pictures.npy --split split.csv --classes 50 --out race.json
     python -m benchmarks.training profile --model resnet18 --size 128 --batch-size 256 --out profile.json
-    python -m benchmarks.training accuracy --pictures pictures.npy --split split.csv --classes 50 \
-        --model vgg16 --pretrained weights --epochs 30 --out accuracy-vgg16.json
 
 Every command runs all its competitors in one process, one after the other in turn, and writes one JSON file.
 """
@@ -16,7 +14,6 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +28,6 @@ from advaudio.files import open_array, write_json
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
-from advaudio.training.folds import train_folds
 from advaudio.training.loop import Epoch, Plan, Speed, train
 from advaudio.training.measures import score
 from advaudio.training.numerics import exact_numerics
@@ -402,81 +398,6 @@ def profile(
     print(f"device busy {busy / 1e6 / wall:.0%} of the time")
     for name, spent_here in top[:12]:
         print(f"{spent_here / busy:7.1%}  {name[:100]}")
-
-
-@app.command()
-def accuracy(
-    out: Out,
-    pictures: Pictures,
-    split: SplitFile,
-    classes: int = 50,
-    model: str = "vgg16",
-    pretrained: str = "none",
-    epochs: int = 30,
-    batch_size: int = 64,
-    learning_rate: float | None = None,
-    label_smoothing: float = 0.0,
-    defences: Annotated[str, typer.Option(help="comma-separated: none, fgsm, fgsm_rs, pgd")] = "none,fgsm",
-    epsilons: Annotated[str, typer.Option(help="of training, in 1/255, comma-separated")] = "8",
-    repeats: int = 1,
-    seed: int = 0,
-    device: str = "auto",
-) -> None:
-    """Accuracy over all folds, and under PGD-20 at 1, 2, 4 and 8 /255, clean and adversarially trained."""
-    settings = TrainingSettings(
-        batch_size=batch_size, learning_rate=learning_rate, label_smoothing=label_smoothing
-    )
-    cells: list[tuple[str | None, float | None]] = []
-    for defence in defences.split(","):
-        cells += (
-            [(None, None)] if defence == "none" else [(defence, float(item)) for item in epsilons.split(",")]
-        )
-    rows = []
-    for chosen, epsilon in cells:
-        with tempfile.TemporaryDirectory() as folder:
-            started = time.perf_counter()
-            result = train_folds(
-                pictures,
-                split,
-                Path(folder) / "model.safetensors",
-                model=model,
-                classes=classes,
-                epochs=epochs,
-                defence=chosen,
-                training=settings,
-                adversarial=AdversarialSettings(epsilon=(epsilon or 8) / 255),
-                repeats=repeats,
-                pretrained=pretrained,
-                seed=seed,
-                device=device,
-                checkpoint_folder=Path(folder) / "checkpoints",
-                pgd_epsilons=(1 / 255, 2 / 255, 4 / 255, 8 / 255),
-            )
-            seconds = time.perf_counter() - started
-        columns = [str(name) for name in result.folds.columns if str(name).startswith("pgd_")]
-        attacked = {name: float(result.folds[name].mean()) for name in columns}
-        by_fold = result.folds["test_accuracy"].tolist()
-        row: dict[str, Any] = {"defence": chosen or "none", "training_epsilon_in_255ths": epsilon}
-        row |= {"seconds": seconds, **result.summary(), **attacked, "test_accuracy_by_fold": by_fold}
-        rows.append(row)
-        print(
-            f"{model} {chosen or 'clean'} ε={epsilon}/255: {np.mean(by_fold):.1%} {attacked} {seconds:.0f} s"
-        )
-    used = asdict(settings.for_model(model, pretrained != "none"))
-    write_json(
-        out,
-        {
-            "model": model,
-            "pictures": str(pictures),
-            "split": str(split),
-            "pretrained": pretrained,
-            "epochs": epochs,
-            "repeats": repeats,
-            "seed": seed,
-            "training": used,
-            "rows": rows,
-        },
-    )
 
 
 if __name__ == "__main__":

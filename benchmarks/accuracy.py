@@ -1,0 +1,154 @@
+"""Accuracies of the six models in all folds, clean and adversarially trained, and under PGD-20.
+
+    python -m benchmarks.accuracy measure --pictures data/pictures/pictures.npy --split data/split.csv --classes 50 \\
+        --model vgg16 --pretrained weights --epochs 20 --epsilons 2,4,8,16 --out results/vgg16.json --models models
+    python -m benchmarks.accuracy table results/*.json --out table.md
+
+`measure` trains one network in every fold for each defence and training ε, and writes one JSON file. With
+`--models` the network that validation picks is kept, for the attacks: the robust ones of the clean one's fold.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+
+from advaudio.files import atomic_path, read_json, write_json
+from advaudio.training.folds import TrainingResult, train_folds
+from advaudio.training.settings import AdversarialSettings, TrainingSettings
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+PGD_EPSILONS = (1, 2, 4, 8)
+"""L∞ bounds of PGD-20, in 1/255."""
+
+
+@app.command()
+def measure(
+    out: Annotated[Path, typer.Option(help="JSON file to write")],
+    pictures: Annotated[Path, typer.Option(help=".npy of float32 pictures in [0, 1]")],
+    split: Annotated[Path, typer.Option(help="split.csv")],
+    classes: int = 50,
+    model: str = "vgg16",
+    pretrained: str = "none",
+    epochs: int = 20,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    label_smoothing: float = 0.0,
+    defences: Annotated[str, typer.Option(help="comma-separated: none, fgsm, fgsm_rs, pgd")] = "none,fgsm",
+    epsilons: Annotated[str, typer.Option(help="of training, in 1/255, comma-separated")] = "8",
+    repeats: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    models: Annotated[Path | None, typer.Option(help="folder that keeps the picked models")] = None,
+    note: Annotated[str, typer.Option(help="data and representation, in words")] = "",
+) -> None:
+    """Accuracy over all folds, and under PGD-20 at 1, 2, 4 and 8 /255, clean and adversarially trained."""
+    settings = TrainingSettings(
+        batch_size=batch_size, learning_rate=learning_rate, label_smoothing=label_smoothing
+    )
+    cells: list[tuple[str | None, float | None]] = []
+    for defence in defences.split(","):
+        adversarial = [(defence, float(item)) for item in epsilons.split(",")]
+        cells += [(None, None)] if defence == "none" else adversarial
+    content = {
+        "data": note,
+        "model": model,
+        "pretrained": Path(pretrained).name,
+        "epochs": epochs,
+        "repeats": repeats,
+        "seed": seed,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "torch": torch.__version__,
+        "training": asdict(settings.for_model(model, pretrained != "none")),
+        "rows": (rows := list[dict[str, Any]]()),
+    }
+    pick = None
+    with tempfile.TemporaryDirectory() as scratch:
+        for chosen, epsilon in cells:
+            name = f"{model}-{chosen}-{epsilon:g}" if chosen else f"{model}-clean"
+            started = time.perf_counter()
+            result = train_folds(
+                pictures,
+                split,
+                (models or Path(scratch)) / f"{name}.safetensors",
+                model=model,
+                classes=classes,
+                epochs=epochs,
+                defence=chosen,
+                training=settings,
+                adversarial=AdversarialSettings(epsilon=(epsilon or 8) / 255),
+                repeats=repeats,
+                pretrained=pretrained,
+                seed=seed,
+                device=device,
+                checkpoint_folder=Path(scratch) / name,
+                pick=pick,
+                pgd_epsilons=tuple(bound / 255 for bound in PGD_EPSILONS),
+            )
+            if chosen is None:
+                pick = (result.picked_repeat, result.picked_fold)
+            row = _row(result, chosen, epsilon) | {"seconds": time.perf_counter() - started}
+            rows.append(row)
+            write_json(out, content)
+            print(f"{name} {note}: {row['test_accuracy']:.1%}, PGD-20 {row['pgd_accuracy']}", flush=True)
+
+
+def _row(result: TrainingResult, defence: str | None, epsilon: float | None) -> dict[str, Any]:
+    folds = result.folds
+    return {
+        "defence": defence or "none",
+        "training_epsilon_in_255ths": epsilon,
+        **result.summary(),
+        "pgd_accuracy": {
+            str(bound): float(folds[f"pgd_accuracy_at_{bound}"].mean()) for bound in PGD_EPSILONS
+        },
+        "test_accuracy_by_fold": folds["test_accuracy"].tolist(),
+        "epochs_by_fold": folds["epochs"].tolist(),
+    }
+
+
+@app.command()
+def table(
+    files: Annotated[list[Path], typer.Argument(help="what `measure` wrote")],
+    out: Annotated[Path, typer.Option(help="Markdown file to write")],
+) -> None:
+    """One Markdown table of several measurements."""
+    rows = []
+    for file in files:
+        content = read_json(file)
+        for row in content["rows"]:
+            epsilon = row["training_epsilon_in_255ths"]
+            spread = np.std(row["test_accuracy_by_fold"], ddof=1)
+            rows.append(
+                {
+                    "data": content["data"],
+                    "model": content["model"],
+                    "weights": content["pretrained"],
+                    "training": "clean" if epsilon is None else f"{row['defence']}, ε = {epsilon:g}/255",
+                    "accuracy %": f"{row['test_accuracy']:.1%} ± {spread:.1%}".replace("%", ""),
+                    **{
+                        f"PGD-20 {bound}/255 %": f"{value:.1%}".rstrip("%")
+                        for bound, value in row["pgd_accuracy"].items()
+                    },
+                    "minutes": f"{row['seconds'] / 60:.1f}",
+                }
+            )
+    lines = pd.DataFrame(rows)
+    cells = [list(lines.columns), ["---"] * len(lines.columns), *lines.to_numpy().tolist()]
+    text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in cells) + "\n"
+    with atomic_path(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    app()
