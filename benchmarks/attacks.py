@@ -3,7 +3,7 @@
     python -m benchmarks.attacks peers --model models/original.safetensors --pictures data/pictures/pictures.npy \
         --split data/split.csv --clips 500 --out peers.json
     python -m benchmarks.attacks peers --synthetic alexnet --size 128 --classes 50 --clips 500 --out peers.json
-    python -m benchmarks.attacks paper --params params.yaml --budget paper --original A --robust B \
+    python -m benchmarks.attacks paper --params params.yaml --original A --robust B \
         --pictures data/pictures/pictures.npy --split data/split.csv --out paper.json
     python -m benchmarks.attacks masking --original A --robust B --pictures P --split S --out masking.json
 
@@ -35,6 +35,7 @@ from advaudio.evaluation.attack_evaluation import draw_targets, evaluate_attack,
 from advaudio.evaluation.chunk import load
 from advaudio.evaluation.gradient_masking import apgd_of_art, masking_checks, white_box_beats_black_box
 from advaudio.evaluation.headline import headline_metrics
+from advaudio.evaluation.outputs import write_attack
 from advaudio.evaluation.preflight import predict
 from advaudio.evaluation.rho import rho_over_attacks
 from advaudio.evaluation.test_clips import read_test_clips
@@ -319,12 +320,13 @@ def _query_rate(bench: Bench, starts: Tensor) -> dict[str, float]:
 @app.command()
 def paper(
     out: Out,
-    original: Path,
-    robust: Path,
+    original: Annotated[Path, typer.Option(help="model file")],
+    robust: Annotated[Path, typer.Option(help="model file")],
     pictures: Path = Path("data/pictures/pictures.npy"),
     split: Path = Path("data/split.csv"),
     params: Path = Path("params.yaml"),
     clips: Annotated[int | None, typer.Option(help="attack only so many")] = None,
+    outputs: Annotated[Path | None, typer.Option(help="folder for what the stages would write")] = None,
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
 ) -> None:
     """All attacks of a parameter file on two models, timed, with their headline figures and ρ."""
@@ -349,6 +351,16 @@ def paper(
         )
         tables[name] = evaluation.table
         results[name] = {**headline_metrics(evaluation.table), "seconds": time.perf_counter() - started}
+        if outputs is not None:
+            write_attack(
+                evaluation,
+                outputs / "outputs" / name,
+                outputs / "metrics" / f"{name}.json",
+                threshold=chosen.evaluation.fooling_threshold,
+                auc_epsilon_factor=chosen.evaluation.auc_epsilon_factor,
+                bootstrap_samples=chosen.evaluation.bootstrap_samples,
+                seed=chosen.seed,
+            )
         print(name, results[name], flush=True)
     summary = rho_over_attacks(tables)
     masking = white_box_beats_black_box(
@@ -370,8 +382,8 @@ def paper(
 @app.command()
 def masking(
     out: Out,
-    original: Path,
-    robust: Path,
+    original: Annotated[Path, typer.Option(help="model file")],
+    robust: Annotated[Path, typer.Option(help="model file")],
     pictures: Path = Path("data/pictures/pictures.npy"),
     split: Path = Path("data/split.csv"),
     clips: int = 200,
