@@ -1,9 +1,9 @@
 """The paper's "DWT" spectrogram: a continuous wavelet transform with the complex Morlet, in decibels.
 
 Protocol, section 2: ψ(t) = (πB)^{−1/2} e^{2πiCt} e^{−t²/B}; W(s, τ) = s^{−1/2} ∫ a(t) ψ*((t−τ)/s) dt, with t
-and s in samples at the transform's rate, as PyWavelets counts them (`cmorB-C`). One FFT of each clip, each
-scale's band of it folded and inverted to just the rate that it needs (`wavelet_plan`), the energy averaged
-over Hann frames that overlap by half.
+and s in samples at the transform's rate, as PyWavelets counts them (`cmorB-C`). The clip is brought to a few
+sample rates by FFT, each scale computed at the lowest that will do, as often as it needs, by matrix products
+(`wavelet_plan`); then the energy is averaged over Hann frames that overlap by half.
 
 Edges: the clip is silence before its first and after its last sample. Sample rates: the clip is taken as the
 band-limited function through its stored samples, cut to the lower of the two Nyquist frequencies, so
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -60,8 +60,9 @@ if TYPE_CHECKING:
 @lru_cache(maxsize=16)
 def _matrices(device: str | None, plan: Plan) -> list[tuple[Array, Array]]:
     # One look-up for all groups: hashing a plan takes as long as a small matrix product.
-    return [(put(wavelet_matrix(plan, group), device), put(frame_weights(group), device)) for group in plan.groups]
-
+    return [
+        (put(wavelet_matrix(plan, group), device), put(frame_weights(group), device)) for group in plan.groups
+    ]
 
 
 def plan(
@@ -149,13 +150,12 @@ def _blocks(segments: Array) -> list[Array]:
     return [segments[start : start + LANES] for start in range(0, len(segments), LANES)]
 
 
-def _grids(segments: Array, plan: Plan) -> dict[int, Array]:
+def _grids(segments: Array, plan: Plan) -> dict[int | None, Array]:
     # The segments' audio at every rate that a group asks for.
     spectra = rfft(segments, segments.shape[-1])
-    return {
-        grid: irfft(spectra[:, : plan.bins(grid)], plan.span * grid)
-        for grid in {group.grid for group in plan.groups}
-    }
+    rates = {group.grid for group in plan.groups}
+    found = {rate: irfft(spectra[:, : plan.bins(rate)], plan.span * rate) for rate in rates - {plan.own_grid}}
+    return found | {plan.own_grid: segments}
 
 
 def _half_frames(segments: Array, plan: Plan) -> Array:
@@ -264,8 +264,7 @@ def build_dwt(
         frame_length=frame_length,
     )
     hop_seconds = made.hop / sample_rate
-    first, step = streaming.column_times(made.frames, size[1], hop_seconds, hop_seconds)
-    section: dict[str, Any] = {
+    section = {
         "name": "spectrogram",
         "rows": size[0],
         "unit": "Hz",
@@ -276,25 +275,21 @@ def build_dwt(
         store,
         path,
         partial(pictures, plan=made, size=size, dynamic_range=dynamic_range),
+        "dwt",
+        section,
         size=size,
         clip_seconds=clip_seconds,
-        layout=streaming.layout(
-            "dwt",
-            [section],
-            width=size[1],
-            clip_seconds=clip_seconds,
-            first_column=first,
-            column_step=step,
-            settings={
-                "sample_rate": sample_rate,
-                "wavelet": wavelet,
-                "scales": scales,
-                "minimum_frequency": made.frequencies[0],
-                "maximum_frequency": made.frequencies[-1],
-                "frame_length": frame_length,
-            },
-        ),
+        frames=made.frames,
+        first_frame=hop_seconds,
+        frame_step=hop_seconds,
+        settings={
+            "sample_rate": sample_rate,
+            "wavelet": wavelet,
+            "scales": scales,
+            "minimum_frequency": made.frequencies[0],
+            "maximum_frequency": made.frequencies[-1],
+            "frame_length": frame_length,
+        },
         device=device,
         progress=progress,
-        description="dwt",
     )

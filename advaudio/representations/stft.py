@@ -37,7 +37,7 @@ from advaudio.representations.picture import (
     row_centres,
     unit_picture,
 )
-from advaudio.representations.resampling import resample
+from advaudio.representations.resampling import at_rate
 
 if TYPE_CHECKING:
     from advaudio.datasets.clip_store import ClipStore
@@ -231,8 +231,8 @@ def build_stft(
             f"stft.n_fft is {n_fft} and stft.hop_length is {hop_length}; n_fft must be an even number, "
             "and hop_length between 1 and n_fft."
         )
-    columns = 1 + streaming.clip_length(clip_seconds, sample_rate) // hop_length
-    first, step = streaming.column_times(columns, size[1], 0.0, hop_length / sample_rate)
+    length = streaming.clip_length(clip_seconds, sample_rate)
+    transform = partial(pictures, size=size, n_fft=n_fft, hop_length=hop_length, dynamic_range=dynamic_range)
     section = {
         "name": "spectrogram",
         "rows": size[0],
@@ -243,34 +243,15 @@ def build_stft(
     streaming.build(
         store,
         path,
-        partial(
-            _pictures_at_rate,
-            stored_rate=store.sample_rate,
-            sample_rate=sample_rate,
-            length=streaming.clip_length(clip_seconds, sample_rate),
-            size=size,
-            n_fft=n_fft,
-            hop_length=hop_length,
-            dynamic_range=dynamic_range,
-        ),
+        partial(at_rate, transform, store.sample_rate, sample_rate, length),
+        "stft",
+        section,
         size=size,
         clip_seconds=clip_seconds,
-        layout=streaming.layout(
-            "stft",
-            [section],
-            width=size[1],
-            clip_seconds=clip_seconds,
-            first_column=first,
-            column_step=step,
-            settings={"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length},
-        ),
+        frames=1 + length // hop_length,
+        first_frame=0.0,
+        frame_step=hop_length / sample_rate,
+        settings={"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length},
         device=device,
         progress=progress,
-        description="stft",
     )
-
-
-def _pictures_at_rate(
-    audio: Array, *, stored_rate: int, sample_rate: int, length: int, **settings: Any
-) -> Array:
-    return pictures(resample(audio, stored_rate, sample_rate, length), **settings)

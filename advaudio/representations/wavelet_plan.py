@@ -22,7 +22,7 @@ import scipy.fft
 
 from advaudio.errors import AdvaudioError
 
-TAIL = 2e-5
+TAIL = 2e-6
 """Amplitude, relative to a wavelet's peak, below which its ends and its spectrum's upper tail are dropped."""
 BEAT = 1e-3
 """Strength, relative to the mean energy, of the beats that decimation may mix into an averaged energy."""
@@ -106,6 +106,11 @@ class Plan:
     def stored_samples(self, hops: int) -> int:
         """Samples at `stored_rate` in so many hops."""
         return hops * self.hop * self.stored_rate // self.sample_rate
+
+    @property
+    def own_grid(self) -> int | None:
+        """Samples per hop of the stored audio, if that has the transform's rate."""
+        return self.hop if self.stored_rate == self.sample_rate else None
 
     def bins(self, grid: int) -> int:
         """Bins of a segment's spectrum below the Nyquist frequencies of both rates and of `grid`."""
