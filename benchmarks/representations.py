@@ -1,10 +1,12 @@
 """Representations against other libraries: error, clips per second, memory, and growth; on a GPU, bandwidth.
 
     python -m benchmarks.representations --data FOLDER --json results/representations-cpu.json
+    python -m benchmarks.representations --data FOLDER --quick
     python -m benchmarks.representations --device cuda --json results/representations-cuda.json
 
-FOLDER holds real clips: `esc10/audio/*.ogg`. `--store` names a clip store (after `augment`) whose stages stft,
-dwt, tonnetz and append are timed too. Libraries that are not installed are left out and named.
+FOLDER holds real clips, in any folders below it (.ogg, .flac or .wav). `--store` names a clip store (after
+`augment`) whose stages stft, dwt, tonnetz and append are timed too. Libraries that are not installed are left
+out and named.
 """
 
 from __future__ import annotations
@@ -14,18 +16,14 @@ import json
 import os
 import platform
 import resource
-import sys
 import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from importlib import import_module, metadata
-from multiprocessing import get_context
+from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -33,197 +31,11 @@ from advaudio.datasets.clip_store import ClipStore, ClipStoreWriter
 from advaudio.representations import dwt, stft, tonnetz
 from advaudio.representations.append import append
 from advaudio.representations.backend import one_thread
-from benchmarks.representations_errors import (
-    DWT_RATE,
-    RATE,
-    SCALES,
-    SECONDS,
-    Audio,
-    Result,
-    errors,
-    real_clips,
-)
-from benchmarks.representations_gpu import best_seconds, on_gpu, synthetic_clips
+from benchmarks.representations_cpu import growth, memory, speed
+from benchmarks.representations_errors import RATE, SECONDS, Audio, Result, errors, real_clips
+from benchmarks.representations_gpu import on_gpu, synthetic_clips
 
 LIBRARIES = ("librosa", "PyWavelets", "ssqueezepy", "nnAudio", "fCWT", "numpy", "scipy", "soxr", "torch")
-
-
-# -- Speed on a CPU --------------------------------------------------------------------------------------
-
-
-def methods() -> dict[str, dict[str, Callable[[Audio], Any]]]:
-    """What is timed, by representation; each takes one clip of 5 s, and ours comes first."""
-    import librosa
-    import pywt
-
-    plan = dwt.plan(DWT_RATE * SECONDS, stored_rate=DWT_RATE, scales=SCALES)
-    average = partial(_averaged, hop=plan.hop)
-    found: dict[str, dict[str, Callable[[Audio], Any]]] = {
-        "dwt": {
-            "ours": lambda audio: dwt.energy(audio, plan),
-            "pywt.cwt(method='fft')": lambda audio: average(
-                pywt.cwt(audio, plan.scales, "cmor1.5-1.0", method="fft")[0]
-            ),
-        },
-        "tonnetz": {
-            "ours": tonnetz.centroids,
-            "librosa.feature.tonnetz": lambda audio: librosa.feature.tonnetz(y=audio, sr=RATE),
-        },
-        "stft": {"ours": stft.power, "librosa.stft": lambda audio: np.abs(librosa.stft(audio)) ** 2},
-    }
-    with _optional("ssqueezepy") as available:
-        if available:
-            import ssqueezepy
-
-            wavelet = ssqueezepy.Wavelet(("morlet", {"mu": 2 * np.pi}))
-            scales = plan.scales[::-1].astype(np.float32)
-            found["dwt"]["ssqueezepy.cwt"] = lambda audio: average(
-                ssqueezepy.cwt(audio, wavelet, scales=scales, padtype="zero")[0]
-            )
-    with _optional("fcwt") as available:
-        if available:
-            import fcwt
-
-            morlet = fcwt.Morlet(2.0)
-            low, high = plan.frequencies[0], plan.frequencies[-1]
-            fcwt_scales = fcwt.Scales(morlet, fcwt.FCWT_LOGSCALES, DWT_RATE, low, high, SCALES)
-
-            def fast_cwt(audio: Audio) -> Audio:
-                output = np.zeros((SCALES, audio.size), dtype=np.complex64)
-                fcwt.FCWT(morlet, 1, False, False).cwt(audio, fcwt_scales, output)
-                return average(output)
-
-            found["dwt"]["fCWT"] = fast_cwt
-    with _optional("nnAudio") as available:
-        if available:
-            import torch
-            from nnAudio.features import CQT2010v2
-
-            layer = CQT2010v2(sr=RATE, hop_length=512, n_bins=252, bins_per_octave=36, verbose=False)
-            found["tonnetz"]["nnAudio CQT2010v2 (CQT alone)"] = lambda audio: layer(torch.from_numpy(audio))
-    return found
-
-
-class _optional:
-    """Import a library that may be missing; a broken one counts as missing and is named."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> bool:
-        try:
-            import_module(self.name)
-        except Exception as error:
-            print(f"left out: {self.name} ({error})", file=sys.stderr)
-            return False
-        return True
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
-        if error is not None:
-            print(f"left out: {self.name} ({error})", file=sys.stderr)
-        return isinstance(error, Exception)
-
-
-def _averaged(transform: Audio, hop: int) -> Audio:
-    power = np.abs(transform) ** 2
-    window = (np.sin(np.pi * np.arange(2 * hop) / (2 * hop)) ** 2 / hop).astype(np.float32)
-    frames = power.shape[1] // hop
-    halves = power[:, : frames * hop].reshape(len(power), frames, hop) @ window.reshape(2, hop).T
-    return halves[:, :-1, 0] + halves[:, 1:, 1]
-
-
-def clip_for(representation: str) -> Audio:
-    """Noise of 5 s at the rate of the representation."""
-    rate = DWT_RATE if representation == "dwt" else RATE
-    return np.random.default_rng(1).standard_normal(rate * SECONDS).astype(np.float32)
-
-
-def speed() -> Result:
-    """Milliseconds of processor time per clip, all threads counted, and the peak memory.
-
-    Processor time, since a machine that others use too makes the clock on the wall meaningless; methods take
-    turns, and the fastest turn counts. Clips do not depend on each other, so that n cores do n times as many.
-    """
-    results: Result = {}
-    for representation, candidates in methods().items():
-        audio = clip_for(representation)
-        times: dict[str, list[float]] = {name: [] for name in candidates}
-        for _ in range(8):
-            for name, run in candidates.items():
-                times[name].append(
-                    best_seconds(partial(run, audio), 3 if name == "ours" else 1, time.process_time)
-                )
-        own = min(times["ours"])
-        results[representation] = {
-            name: {
-                "ms of processor time per clip": min(values) * 1e3,
-                "times ours": min(values) / own,
-                "peak memory MB": peak_memory(representation, name),
-            }
-            for name, values in times.items()
-        }
-    return results
-
-
-def peak_memory(representation: str, name: str) -> float | None:
-    """MB that a fresh process grows by at most while it transforms one clip; None where Linux is missing."""
-    if not Path("/proc/self/clear_refs").exists():
-        return None
-    with get_context("spawn").Pool(1) as pool:
-        return float(pool.apply(_grown, (representation, name)))
-
-
-def _grown(representation: str, name: str) -> float:
-    warnings.simplefilter("ignore")
-    run = methods()[representation][name]
-    audio = clip_for(representation)
-    before = _memory(os.getpid(), "VmRSS")
-    # Writing 5 sets the peak back to the present.
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    run(audio)
-    return _memory(os.getpid(), "VmHWM") - before
-
-
-def _memory(process: int, field: str) -> float:
-    try:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
-
-
-def growth() -> Result:
-    """Processor seconds for 1, 2, 4 and 8 times 8 clips, and milliseconds for clips of 1 to 60 s."""
-
-    def transforms(seconds: float) -> dict[str, Callable[[Audio], Any]]:
-        plan = dwt.plan(int(RATE * seconds), scales=SCALES)
-        return {
-            "stft": stft.pictures,
-            "dwt": lambda audio: dwt.pictures(audio, plan),
-            "tonnetz": tonnetz.pictures,
-        }
-
-    results: Result = {}
-    random = np.random.default_rng(2)
-    for name in ("stft", "dwt", "tonnetz"):
-        audio = random.standard_normal((1, RATE * SECONDS)).astype(np.float32)
-        run = transforms(SECONDS)[name]
-        by_number = {
-            str(number): best_seconds(partial(_repeatedly, run, audio, number), 2, time.process_time)
-            for number in (8, 16, 32, 64)
-        }
-        by_length = {}
-        for seconds in (1, 2, 5, 10, 20, 30, 60):
-            long = random.standard_normal((1, RATE * seconds)).astype(np.float32)
-            run = transforms(seconds)[name]
-            by_length[str(seconds)] = best_seconds(partial(run, long), 3, time.process_time) * 1e3
-        results[name] = {"seconds by clips": by_number, "ms by clip seconds": by_length}
-    return results
-
-
-def _repeatedly(run: Callable[[Audio], Any], audio: Audio, times: int) -> None:
-    for _ in range(times):
-        run(audio)
 
 
 # -- Stages ----------------------------------------------------------------------------------------------
@@ -272,7 +84,7 @@ def _watched() -> Iterator[list[float]]:
         while not over.wait(0.1):
             children = Path(f"/proc/{parent}/task/{parent}/children")
             processes = children.read_text(encoding="ascii").split() if children.exists() else []
-            peak[0] = max(peak[0], sum(_memory(int(process), "VmRSS") for process in processes))
+            peak[0] = max(peak[0], sum(memory(int(process), "VmRSS") for process in processes))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -300,7 +112,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--data", type=Path, help="folder of real clips, for the errors")
+    parser.add_argument("--data", type=Path, help="folder of real clips, for errors and speed")
+    parser.add_argument("--quick", action="store_true", help="few clips and turns, no memory: one minute")
     parser.add_argument("--store", type=Path, help="clip store whose stages are timed")
     parser.add_argument("--json", type=Path)
     parser.add_argument(
@@ -310,11 +123,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     results: Result = {"hardware": hardware(), "versions": versions()}
     if options.device == "cpu":
-        if options.data:
-            results["errors"] = errors(options.data)
+        real = real_clips(options.data, 8 if options.quick else 100) if options.data else []
+        if real:
+            results["errors"] = errors(real)
         with one_thread():
-            results["speed"] = speed()
-            results["growth"] = growth()
+            few = real[:: max(1, len(real) // 8)]
+            results["speed"] = speed(few, 3 if options.quick else 8, with_memory=not options.quick)
+            results["growth"] = growth(2 if options.quick else 5)
         if options.store:
             results["stages"] = stages(options.store, "cpu")
     else:

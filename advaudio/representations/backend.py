@@ -6,6 +6,7 @@ The transforms are written once over these: SciPy's FFT for NumPy arrays (fastes
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeAlias
@@ -20,6 +21,7 @@ Array: TypeAlias = Any
 """A numpy.ndarray or a torch.Tensor; a function returns the kind that it was given, on the same device."""
 
 Parameters = ParamSpec("Parameters")
+_scratch = threading.local()
 
 
 def is_tensor(array: Array) -> bool:
@@ -105,15 +107,6 @@ def irfft(array: Array, length: int) -> Array:
     return scipy.fft.irfft(array, n=length)
 
 
-def ifft(array: Array) -> Array:
-    """Inverse complex FFT of the last axis, not divided by its length; NumPy arrays may be overwritten."""
-    if is_tensor(array):
-        import torch
-
-        return torch.fft.ifft(array, norm="forward")
-    return scipy.fft.ifft(array, norm="forward", overwrite_x=True)
-
-
 def as_real(array: Array) -> Array:
     """View complex (..., n) as real (..., 2n): real and imaginary parts in turn."""
     if is_tensor(array):
@@ -160,6 +153,29 @@ def concatenate(arrays: Sequence[Array], axis: int) -> Array:
 
         return torch.cat(list(arrays), dim=axis)
     return np.concatenate(arrays, axis=axis)
+
+
+def contiguous(array: Array, axes: Sequence[int]) -> Array:
+    """Copy with its axes in the order of `axes`, also in memory."""
+    if is_tensor(array):
+        return array.permute(*axes).contiguous()
+    return np.array(array.transpose(axes), order="C")
+
+
+def product(left: Array, right: Array) -> Array:
+    """Matrix product, which the same thread's next call may overwrite.
+
+    NumPy would ask the system for the memory of every large result, which takes as long as computing it.
+    """
+    if is_tensor(left):
+        return left @ right
+    shape = (*np.broadcast_shapes(left.shape[:-2], right.shape[:-2]), left.shape[-2], right.shape[-1])
+    kind = np.result_type(left, right)
+    size = int(np.prod(shape)) * kind.itemsize
+    memory = getattr(_scratch, "memory", None)
+    if memory is None or memory.size < size:
+        memory = _scratch.memory = np.empty(size, dtype=np.uint8)
+    return np.matmul(left, right, out=memory[:size].view(kind).reshape(shape))
 
 
 def typed(constant: Array, array: Array) -> Array:

@@ -1,9 +1,9 @@
 """The paper's "DWT" spectrogram: a continuous wavelet transform with the complex Morlet, in decibels.
 
 Protocol, section 2: ψ(t) = (πB)^{−1/2} e^{2πiCt} e^{−t²/B}; W(s, τ) = s^{−1/2} ∫ a(t) ψ*((t−τ)/s) dt, with t
-and s in samples at the transform's rate, as PyWavelets counts them (`cmorB-C`). One FFT of each clip, each
-scale's band of it folded and inverted to just the rate that it needs (`wavelet_plan`), the energy averaged
-over Hann frames that overlap by half.
+and s in samples at the transform's rate, as PyWavelets counts them (`cmorB-C`). The clip is brought to a few
+sample rates by FFT, each scale computed at the lowest that will do, as often as it needs, by matrix products
+(`wavelet_plan`); then the energy is averaged over Hann frames that overlap by half.
 
 Edges: the clip is silence before its first and after its last sample. Sample rates: the clip is taken as the
 band-limited function through its stored samples, cut to the lower of the two Nyquist frequencies, so
@@ -12,9 +12,9 @@ resampling is part of the same FFT and costs nothing.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,11 +23,14 @@ from advaudio.representations import streaming
 from advaudio.representations.backend import (
     Array,
     as_complex,
-    as_real,
     concatenate,
-    constants,
-    ifft,
+    contiguous,
+    frames,
+    irfft,
+    is_tensor,
     numeric_array,
+    product,
+    put,
     rfft,
     to_length,
     typed,
@@ -42,18 +45,24 @@ from advaudio.representations.picture import (
     unit_picture,
 )
 from advaudio.representations.wavelet_plan import (
+    LANES,
     Group,
     Plan,
     frame_weights,
-    group_gains,
     make_plan,
+    wavelet_matrix,
 )
 
 if TYPE_CHECKING:
     from advaudio.datasets.clip_store import ClipStore
 
-_gains = constants(group_gains, keep=64)
-_weights = constants(frame_weights, keep=64)
+
+@lru_cache(maxsize=16)
+def _matrices(device: str | None, plan: Plan) -> list[tuple[Array, Array]]:
+    # One look-up for all groups: hashing a plan takes as long as a small matrix product.
+    return [
+        (put(wavelet_matrix(plan, group), device), put(frame_weights(group), device)) for group in plan.groups
+    ]
 
 
 def plan(
@@ -90,12 +99,21 @@ def coefficients(audio: Array, plan: Plan) -> list[Array]:
 
     Returns
     -------
-    For each of `plan.groups`: complex, shape (..., scales, plan.hops · rate). Coefficient i of a group lies
-    at τ = i · hop / rate samples at `plan.sample_rate` from the clip's start; those in the padding's last
-    part lie before it (the transform is circular in the padded length).
+    For each of `plan.groups`: complex, shape (..., scales, hops · rate), of as many hops as the zero-padded
+    clip has. Coefficient i of a group lies at τ = i · hop / rate samples at `plan.sample_rate` from the clip's
+    start.
     """
-    spectrum = _spectrum(audio, plan)
-    return [_group_coefficients(spectrum, plan, group) for group in plan.groups]
+    audio = numeric_array(audio)
+    grids = _grids(_segments(audio, plan), plan)
+    matrices = _matrices(where_is(audio), plan)
+    found = []
+    for group, (wavelets, _) in zip(plan.groups, matrices, strict=True):
+        parts = _group_coefficients(grids[group.grid], plan, group, wavelets)
+        # From (segments, times in a unit, units, scales' parts) to (clips, scales, segments, units, times, parts).
+        shape = (-1, plan.segments, *parts.shape[1:3], group.stop - group.first, 2)
+        ordered = contiguous(parts.reshape(shape), (0, 4, 1, 3, 2, 5))
+        found.append(as_complex(ordered.reshape(*audio.shape[:-1], group.stop - group.first, -1)))
+    return found
 
 
 def energy(audio: Array, plan: Plan) -> Array:
@@ -111,37 +129,60 @@ def energy(audio: Array, plan: Plan) -> Array:
     Shape (..., scales, plan.frames), ascending frequency; frame m covers hops m and m + 1, its centre lies
     (m + 1) · plan.hop samples from the clip's start.
     """
-    spectrum = _spectrum(audio, plan)
-    device = where_is(spectrum)
-    rows = []
-    for group in plan.groups:
-        parts = as_real(_group_coefficients(spectrum, plan, group))
+    audio = numeric_array(audio)
+    segments = _segments(audio, plan)
+    halves = concatenate([_half_frames(block, plan) for block in _blocks(segments)], 1)
+    first, second = halves.reshape(2, *audio.shape[:-1], -1, len(plan.frequencies))
+    return (first[..., : plan.frames, :] + second[..., 1 : plan.frames + 1, :]).swapaxes(-1, -2)
+
+
+def _segments(audio: Array, plan: Plan) -> Array:
+    # Shape (clips · segments, samples of a span).
+    span, step = plan.stored_samples(plan.span), plan.stored_samples(plan.segment_hops)
+    padded = to_length(audio, (plan.segments - 1) * step + span, before=plan.stored_samples(plan.guard))
+    return frames(padded, span, step).reshape(-1, span)
+
+
+def _blocks(segments: Array) -> list[Array]:
+    # On a CPU, as many as share its cache and its FFT's lanes.
+    if is_tensor(segments):
+        return [segments]
+    return [segments[start : start + LANES] for start in range(0, len(segments), LANES)]
+
+
+def _grids(segments: Array, plan: Plan) -> dict[int | None, Array]:
+    # The segments' audio at every rate that a group asks for.
+    spectra = rfft(segments, segments.shape[-1])
+    rates = {group.grid for group in plan.groups}
+    found = {rate: irfft(spectra[:, : plan.bins(rate)], plan.span * rate) for rate in rates - {plan.own_grid}}
+    return found | {plan.own_grid: segments}
+
+
+def _half_frames(segments: Array, plan: Plan) -> Array:
+    # Weighted energy of each hop as a frame's first half, and as its second: (2, segments, hops, scales).
+    grids = _grids(segments, plan)
+    found = []
+    for group, (wavelets, weights) in zip(plan.groups, _matrices(where_is(segments), plan), strict=True):
+        parts = _group_coefficients(grids[group.grid], plan, group, wavelets)
         parts *= parts
-        hops = parts.reshape(*parts.shape[:-1], plan.hops, 2 * group.rate)
-        halves = hops[..., : plan.frames + 1, :] @ typed(_weights(device)(plan, group), hops)
-        rows.append(halves[..., :-1, 0] + halves[..., 1:, 1])
-    return concatenate(rows, -2)
+        count, _, units, columns = parts.shape
+        halves = typed(weights, parts) @ parts.reshape(count * group.unit, group.rate, units * columns)
+        power = halves[..., ::2] + halves[..., 1::2]
+        power = power.reshape(count, group.unit, 2, units, columns // 2)
+        ordered = contiguous(power, (2, 0, 3, 1, 4))
+        found.append(ordered.reshape(2, count, plan.segment_hops, columns // 2))
+    return concatenate(found, -1)
 
 
-def _spectrum(audio: Array, plan: Plan) -> Array:
-    return rfft(numeric_array(audio), plan.padded)
-
-
-def _group_coefficients(spectrum: Array, plan: Plan, group: Group) -> Array:
-    # Real and imaginary parts side by side make the products real ones, twice as fast as complex by real.
-    parts = as_real(spectrum)[..., None, :]
-    gains = _gains(where_is(spectrum))(plan, group)
-    numbers = gains.shape[-1]
-    period = 2 * plan.hops * group.rate
-    if numbers <= period:
-        folded = to_length(parts[..., :numbers] * gains, period)
-    else:
-        folded = parts[..., :period] * gains[:, :period]
-        # Bins one output rate apart are one frequency to the decimated coefficients.
-        for start in range(period, numbers, period):
-            stop = min(start + period, numbers)
-            folded[..., : stop - start] += parts[..., start:stop] * gains[:, start:stop]
-    return ifft(as_complex(folded))
+def _group_coefficients(grid: Array, plan: Plan, group: Group, wavelets: Array) -> Array:
+    # Shape (segments, times in a unit, units, 2 · scales). In this order the sums of one matrix product do
+    # not overlap, and it reads them where they lie.
+    start = plan.guard * group.grid - group.reach
+    pieces = frames(grid[:, start:], len(wavelets), group.grid // group.rate)
+    times = group.unit * group.rate
+    units = plan.segment_hops // group.unit
+    pieces = pieces[:, : times * units].reshape(len(grid), units, times, len(wavelets))
+    return product(pieces.swapaxes(1, 2), typed(wavelets, grid))
 
 
 def pictures(audio: Array, plan: Plan, *, size: Size = (128, 128), dynamic_range: float = 80.0) -> Array:
@@ -223,8 +264,7 @@ def build_dwt(
         frame_length=frame_length,
     )
     hop_seconds = made.hop / sample_rate
-    first, step = streaming.column_times(made.frames, size[1], hop_seconds, hop_seconds)
-    section: dict[str, Any] = {
+    section = {
         "name": "spectrogram",
         "rows": size[0],
         "unit": "Hz",
@@ -235,25 +275,21 @@ def build_dwt(
         store,
         path,
         partial(pictures, plan=made, size=size, dynamic_range=dynamic_range),
+        "dwt",
+        section,
         size=size,
         clip_seconds=clip_seconds,
-        layout=streaming.layout(
-            "dwt",
-            [section],
-            width=size[1],
-            clip_seconds=clip_seconds,
-            first_column=first,
-            column_step=step,
-            settings={
-                "sample_rate": sample_rate,
-                "wavelet": wavelet,
-                "scales": scales,
-                "minimum_frequency": made.frequencies[0],
-                "maximum_frequency": made.frequencies[-1],
-                "frame_length": frame_length,
-            },
-        ),
+        frames=made.frames,
+        first_frame=hop_seconds,
+        frame_step=hop_seconds,
+        settings={
+            "sample_rate": sample_rate,
+            "wavelet": wavelet,
+            "scales": scales,
+            "minimum_frequency": made.frequencies[0],
+            "maximum_frequency": made.frequencies[-1],
+            "frame_length": frame_length,
+        },
         device=device,
         progress=progress,
-        description="dwt",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import gcd
 
 import scipy.fft
@@ -32,3 +33,10 @@ def resample(audio: Array, source_rate: int, target_rate: int, length: int | Non
     kept = min(source_step, target_step) * blocks // 2
     resampled = irfft(to_length(spectrum[..., :kept], target_step * blocks // 2 + 1), blocks * target_step)
     return to_length(resampled * (target_step / source_step), length)
+
+
+def at_rate(
+    transform: Callable[[Array], Array], source_rate: int, target_rate: int, length: int, audio: Array
+) -> Array:
+    """`transform` of `audio` after `resample`; with all but `audio` bound, it is picklable."""
+    return transform(resample(audio, source_rate, target_rate, length))

@@ -5,6 +5,7 @@ Protocol, section 2: S(m, ω) = | Σ_n a[n] w[n−m] e^{−jωn} |², w = Hann, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from advaudio.representations import streaming
 from advaudio.representations.backend import (
     Array,
     clip,
+    concatenate,
     constants,
     frames,
     irfft,
@@ -35,10 +37,13 @@ from advaudio.representations.picture import (
     row_centres,
     unit_picture,
 )
-from advaudio.representations.resampling import resample
+from advaudio.representations.resampling import at_rate
 
 if TYPE_CHECKING:
     from advaudio.datasets.clip_store import ClipStore
+
+FRAMES_PER_BLOCK = 256
+"""Frames that a CPU transforms at a time."""
 
 
 def _hann(n_fft: int, dtype: str) -> np.ndarray[Any, Any]:
@@ -65,20 +70,34 @@ def transform(audio: Array, *, n_fft: int = 2048, hop_length: int = 512) -> Arra
     -------
     Complex, shape (..., n_fft // 2 + 1, 1 + samples // hop_length); as `librosa.stft`.
     """
-    return frame_spectra(numeric_array(audio), n_fft, hop_length).swapaxes(-1, -2)
+    return _spectra(_centred(numeric_array(audio), n_fft, hop_length)).swapaxes(-1, -2)
 
 
-def frame_spectra(audio: Array, n_fft: int, hop_length: int) -> Array:
-    """`transform` with the last two axes swapped, as it lies in memory: one frame after the other."""
-    centred = to_length(audio, audio.shape[-1] + n_fft, before=n_fft // 2)
-    window = _window(where_is(audio))(n_fft, str(audio.dtype).removeprefix("torch."))
-    return rfft(frames(centred, n_fft, hop_length) * window, n_fft)
+def blocks_of_spectra(audio: Array, n_fft: int, hop_length: int) -> Iterator[Array]:
+    """`transform` block by block, shape (..., frames, bins): as it lies in memory, frame after frame.
+
+    On a CPU a block holds so few frames that what is made of it stays in the processor's cache.
+    """
+    centred = _centred(audio, n_fft, hop_length)
+    step = centred.shape[-2] if is_tensor(centred) else FRAMES_PER_BLOCK
+    for start in range(0, centred.shape[-2], step):
+        yield _spectra(centred[..., start : start + step, :])
+
+
+def _centred(audio: Array, n_fft: int, hop_length: int) -> Array:
+    return frames(to_length(audio, audio.shape[-1] + n_fft, before=n_fft // 2), n_fft, hop_length)
+
+
+def _spectra(centred: Array) -> Array:
+    n_fft = centred.shape[-1]
+    window = _window(where_is(centred))(n_fft, str(centred.dtype).removeprefix("torch."))
+    return rfft(centred * window, n_fft)
 
 
 def power(audio: Array, *, n_fft: int = 2048, hop_length: int = 512) -> Array:
     """Squared magnitude of `transform`: the protocol's S, same shape, real."""
-    spectrum = transform(audio, n_fft=n_fft, hop_length=hop_length)
-    return spectrum.real**2 + spectrum.imag**2
+    blocks = blocks_of_spectra(numeric_array(audio), n_fft, hop_length)
+    return concatenate([block.real**2 + block.imag**2 for block in blocks], -2).swapaxes(-1, -2)
 
 
 def pictures(
@@ -212,8 +231,8 @@ def build_stft(
             f"stft.n_fft is {n_fft} and stft.hop_length is {hop_length}; n_fft must be an even number, "
             "and hop_length between 1 and n_fft."
         )
-    columns = 1 + streaming.clip_length(clip_seconds, sample_rate) // hop_length
-    first, step = streaming.column_times(columns, size[1], 0.0, hop_length / sample_rate)
+    length = streaming.clip_length(clip_seconds, sample_rate)
+    transform = partial(pictures, size=size, n_fft=n_fft, hop_length=hop_length, dynamic_range=dynamic_range)
     section = {
         "name": "spectrogram",
         "rows": size[0],
@@ -224,34 +243,15 @@ def build_stft(
     streaming.build(
         store,
         path,
-        partial(
-            _pictures_at_rate,
-            stored_rate=store.sample_rate,
-            sample_rate=sample_rate,
-            length=streaming.clip_length(clip_seconds, sample_rate),
-            size=size,
-            n_fft=n_fft,
-            hop_length=hop_length,
-            dynamic_range=dynamic_range,
-        ),
+        partial(at_rate, transform, store.sample_rate, sample_rate, length),
+        "stft",
+        section,
         size=size,
         clip_seconds=clip_seconds,
-        layout=streaming.layout(
-            "stft",
-            [section],
-            width=size[1],
-            clip_seconds=clip_seconds,
-            first_column=first,
-            column_step=step,
-            settings={"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length},
-        ),
+        frames=1 + length // hop_length,
+        first_frame=0.0,
+        frame_step=hop_length / sample_rate,
+        settings={"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length},
         device=device,
         progress=progress,
-        description="stft",
     )
-
-
-def _pictures_at_rate(
-    audio: Array, *, stored_rate: int, sample_rate: int, length: int, **settings: Any
-) -> Array:
-    return pictures(resample(audio, stored_rate, sample_rate, length), **settings)

@@ -57,15 +57,19 @@ def build(
     store: ClipStore,
     path: Path,
     transform: Transform,
+    name: str,
+    section: dict[str, Any],
     *,
     size: Size,
     clip_seconds: float,
-    layout: dict[str, Any],
+    frames: int,
+    first_frame: float,
+    frame_step: float,
+    settings: dict[str, Any],
     device: str = "cpu",
     progress: Progress = silent,
-    description: str = "",
 ) -> None:
-    """Write the pictures of all clips of `store` to `path`, and `layout` as JSON beside it.
+    """Write the pictures of all clips of `store` to `path`, and as JSON beside it their layout.
 
     Parameters
     ----------
@@ -76,6 +80,15 @@ def build(
         The array to write: float32, shape (rows of the store's table, *size), values in [0, 1].
     transform
         Makes pictures from audio; NumPy arrays on the CPU, tensors on any other device.
+    name
+        Of the representation, such as "dwt".
+    section
+        What the rows of a picture mean; see `layout`.
+    frames, first_frame, frame_step
+        Number of the frames that were resized to the picture's width, the first one's centre and the time
+        between them, in seconds.
+    settings
+        What else the layout is to tell.
     device
         "cpu": NumPy and SciPy on all cores. Otherwise the torch name of a device, such as "cuda".
 
@@ -92,17 +105,27 @@ def build(
     pictures: Iterator[np.ndarray[Any, Any]]
     if device == "cpu":
         pictures = map_ordered(
-            partial(_pictures_on_cpu, transform), chunks, progress=progress, description=description
+            partial(_pictures_on_cpu, transform), chunks, progress=progress, description=name
         )
     else:
-        pictures = pictures_on_device(transform, chunks, device, progress, description)
+        pictures = pictures_on_device(transform, chunks, device, progress, name)
     with ArrayWriter(path, (len(store), *size), "float32") as array:
         row = 0
         for batch in pictures:
             assert batch.shape[1:] == size, f"{batch.shape} is not a batch of {size}"
             array[row : row + len(batch)] = batch
             row += len(batch)
-    write_json(layout_path(path), layout)
+    step = frame_step * frames / size[1]
+    description = layout(
+        name,
+        [section],
+        width=size[1],
+        clip_seconds=clip_seconds,
+        first_column=first_frame + (step - frame_step) / 2,
+        column_step=step,
+        settings=settings,
+    )
+    write_json(layout_path(path), description)
 
 
 def layout_path(path: Path) -> Path:
@@ -189,9 +212,3 @@ def layout(
         "sections": placed,
         "settings": settings,
     }
-
-
-def column_times(frames: int, width: int, first_frame: float, frame_step: float) -> tuple[float, float]:
-    """First column's centre and the columns' step, in seconds, after `frames` are resized to `width`."""
-    step = frame_step * frames / width
-    return first_frame + (0.5 * frames / width - 0.5) * frame_step, step

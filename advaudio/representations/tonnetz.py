@@ -19,7 +19,7 @@ from advaudio.representations import streaming
 from advaudio.representations.backend import Array, constants, largest, numeric_array, single, where, where_is
 from advaudio.representations.constant_q import BINS_PER_OCTAVE, early_halvings, octave_sum
 from advaudio.representations.picture import Size, check_positive, check_size, unit_picture
-from advaudio.representations.resampling import resample
+from advaudio.representations.resampling import at_rate
 from advaudio.representations.tuning import tuning_index
 
 if TYPE_CHECKING:
@@ -237,7 +237,12 @@ def build_tonnetz(
     if not (np.isfinite(smoothing) and smoothing >= 0):
         raise AdvaudioError(f"tonnetz.smoothing is {smoothing}; it must be a number of frames, 0 or more.")
     length = streaming.clip_length(clip_seconds, sample_rate)
-    first, step = streaming.column_times(1 + length // hop_length, size[1], 0.0, hop_length / sample_rate)
+    settings: dict[str, Any] = {
+        "sample_rate": sample_rate,
+        "hop_length": hop_length,
+        "smoothing": smoothing,
+        "dynamic_range": dynamic_range,
+    }
     section = {
         "name": "tonnetz",
         "rows": size[0],
@@ -249,39 +254,15 @@ def build_tonnetz(
     streaming.build(
         store,
         path,
-        partial(
-            _pictures_at_rate,
-            stored_rate=store.sample_rate,
-            sample_rate=sample_rate,
-            length=length,
-            size=size,
-            hop_length=hop_length,
-            smoothing=smoothing,
-            dynamic_range=dynamic_range,
-        ),
+        partial(at_rate, partial(pictures, size=size, **settings), store.sample_rate, sample_rate, length),
+        "tonnetz",
+        section,
         size=size,
         clip_seconds=clip_seconds,
-        layout=streaming.layout(
-            "tonnetz",
-            [section],
-            width=size[1],
-            clip_seconds=clip_seconds,
-            first_column=first,
-            column_step=step,
-            settings={
-                "sample_rate": sample_rate,
-                "hop_length": hop_length,
-                "smoothing": smoothing,
-                "dynamic_range": dynamic_range,
-            },
-        ),
+        frames=1 + length // hop_length,
+        first_frame=0.0,
+        frame_step=hop_length / sample_rate,
+        settings=settings,
         device=device,
         progress=progress,
-        description="tonnetz",
     )
-
-
-def _pictures_at_rate(
-    audio: Array, *, stored_rate: int, sample_rate: int, length: int, **settings: Any
-) -> Array:
-    return pictures(resample(audio, stored_rate, sample_rate, length), sample_rate=sample_rate, **settings)

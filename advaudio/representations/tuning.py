@@ -25,7 +25,7 @@ from advaudio.representations.backend import (
     median_of_groups,
     where_is,
 )
-from advaudio.representations.stft import frame_spectra
+from advaudio.representations.stft import blocks_of_spectra
 
 N_FFT = 2048
 HOP_LENGTH = 512
@@ -64,7 +64,7 @@ def tuning_index(audio: Array, sample_rate: int, *, bins_per_octave: int = 36) -
     bins_per_octave=bins_per_octave)` of the clip in float64, in fractions of a bin.
     """
     clips = audio.shape[0]
-    clip, pitch, height = _peaks(frame_spectra(double(audio), N_FFT, HOP_LENGTH), sample_rate)
+    clip, pitch, height = _peaks(double(audio), sample_rate)
     loud = height >= median_of_groups(height, clip, clips)[clip]
     deviation = (bins_per_octave * log2(pitch[loud] / REFERENCE)) % 1.0
     deviation = deviation - 1.0 * (deviation >= 0.5)
@@ -75,8 +75,17 @@ def tuning_index(audio: Array, sample_rate: int, *, bins_per_octave: int = 36) -
     return most
 
 
-def _peaks(spectra: Array, sample_rate: int) -> tuple[Array, Array, Array]:
+def _peaks(audio: Array, sample_rate: int) -> tuple[Array, Array, Array]:
     # Clip number, interpolated frequency in Hz and interpolated height of every peak, clip by clip.
+    found = [_peaks_of(block, sample_rate) for block in blocks_of_spectra(audio, N_FFT, HOP_LENGTH)]
+    if len(found) == 1:
+        return found[0]
+    clip, pitch, height = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = clip.argsort(kind="stable")
+    return clip[order], pitch[order], height[order]
+
+
+def _peaks_of(spectra: Array, sample_rate: int) -> tuple[Array, Array, Array]:
     bins = spectra.shape[-1]
     bin_width = sample_rate / N_FFT
     first = max(1, int(np.ceil(LOWEST / bin_width)))

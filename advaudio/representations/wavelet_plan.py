@@ -1,9 +1,12 @@
-"""Which scales of the complex Morlet are computed together, at which rate, and with which gains.
+"""How a clip is cut, and which scales of the complex Morlet are computed together, at which rates.
 
-All is worked out once for a length of clip, in float64. A wavelet of centre frequency f occupies a band
-around f only, so its coefficients are needed no oftener than the band is wide: the spectrum of the clip
-times the wavelet's, folded to that rate, and a short inverse FFT give exactly every h-th coefficient of the
-full-rate transform. Scales that need about the same rate form a group and share one batch of FFTs.
+All is worked out once for a length of clip, in float64. A wavelet of centre frequency f is short (a few
+periods) and occupies a band around f only. So its coefficients are needed no oftener than their energy
+changes, and each is a short sum over the clip sampled just above twice the band's end. Scales of about the
+same frequency share both rates, and thus one matrix product for all their coefficients.
+
+The clip is cut into segments that overlap by the reach of the longest wavelet, so that cutting changes
+nothing. Their FFTs stay in the processor's cache, and the cost grows linearly with the clip's length.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, gcd, lcm, log, pi, sqrt
+from math import ceil, floor, gcd, lcm, log, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -19,26 +22,46 @@ import scipy.fft
 
 from advaudio.errors import AdvaudioError
 
-TAIL = 1e-5
-"""Amplitude, relative to a wavelet's peak, below which its spectrum's upper tail and its ends are dropped."""
+TAIL = 2e-6
+"""Amplitude, relative to a wavelet's peak, below which its ends and its spectrum's upper tail are dropped."""
 BEAT = 1e-3
 """Strength, relative to the mean energy, of the beats that decimation may mix into an averaged energy."""
+FRAME_BAND = 2
+"""Cycles per hop to which the spectrum of a Hann frame of two hops reaches, its first side lobes included."""
+SCALES_TOGETHER = 16
+"""Scales of a group: 32 columns, which small matrix products take twice as fast a column as 24."""
 LANES = 4
-"""Scales that always share a group: SciPy's FFT transforms so many float32 rows at once, and one alone takes
-as long as all."""
-SAMPLES_PER_HOP = 8
-"""Least number of coefficients in half an averaging frame."""
+"""Segments transformed at a time: SciPy's FFT takes as long for four float32 rows as for one."""
+REACHES = 17
+"""Length of a segment in reaches of the longest wavelet: the shorter, the more of it overlaps."""
+GRID_COST = 400
+"""Multiply-adds of a matrix product that take as long as one sample of an inverse FFT."""
 LONGEST_PADDING = 4
 """Most times its own length that a clip may be padded to find a common grid of two sample rates."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Scales `first` to `stop` (exclusive), computed at `rate` coefficients per frame hop."""
+    """Scales `first` to `stop` (exclusive), and how they are computed.
+
+    Attributes
+    ----------
+    rate
+        Coefficients per hop.
+    grid
+        Samples per hop of the audio that they are computed from, a multiple of `rate`.
+    reach
+        Samples of that audio before and after a coefficient's time that its sum takes in.
+    unit
+        Hops between the coefficients of one matrix product, whose sums must not overlap.
+    """
 
     first: int
     stop: int
     rate: int
+    grid: int
+    reach: int
+    unit: int
 
 
 @dataclass(frozen=True)
@@ -53,12 +76,12 @@ class Plan:
         Centre frequencies in Hz, ascending, log-spaced; scale s = C · sample_rate / frequency, in samples.
     hop
         Samples at `sample_rate` between averaging frames, half a frame.
-    hops
-        Hops that the zero-padded clip is long.
-    padded
-        Samples at `stored_rate` that it is long: the same time as `hops`.
     frames
         Averaging frames inside the clip.
+    segments, segment_hops
+        The zero-padded clip is cut into so many segments of so many hops.
+    guard, span
+        Hops before a segment that are transformed with it, and hops that are transformed in all.
     """
 
     samples: int
@@ -68,15 +91,32 @@ class Plan:
     centre: float
     frequencies: tuple[float, ...]
     hop: int
-    hops: int
-    padded: int
     frames: int
+    segments: int
+    segment_hops: int
+    guard: int
+    span: int
     groups: tuple[Group, ...]
 
     @property
     def scales(self) -> np.ndarray[Any, Any]:
         """Scales in samples at `sample_rate`, as PyWavelets counts them, descending."""
         return self.centre * self.sample_rate / np.array(self.frequencies)
+
+    def stored_samples(self, hops: int) -> int:
+        """Samples at `stored_rate` in so many hops."""
+        return hops * self.hop * self.stored_rate // self.sample_rate
+
+    @property
+    def own_grid(self) -> int | None:
+        """Samples per hop of the stored audio, if that has the transform's rate."""
+        return self.hop if self.stored_rate == self.sample_rate else None
+
+    def bins(self, grid: int) -> int:
+        """Bins of a segment's spectrum below the Nyquist frequencies of both rates and of `grid`."""
+        seconds = self.span * self.hop / self.sample_rate
+        nyquist = min(self.sample_rate, self.stored_rate) / 2
+        return min(self.span * grid // 2, ceil(nyquist * seconds))
 
 
 def parse_wavelet(name: str) -> tuple[float, float]:
@@ -127,12 +167,14 @@ def make_plan(
     if frame_length < 4 or frame_length % 2:
         raise AdvaudioError(f"dwt.frame_length is {frame_length}; it must be an even number of at least 4.")
     hop = frame_length // 2
-    length = samples * sample_rate / stored_rate
-    # e^{−t²/B} falls below the dropped amplitude here, for the longest wavelet.
-    reach = sqrt(bandwidth * log(1 / TAIL)) * centre * sample_rate / frequencies[0]
-    frames = max(1, int(length // hop) - 1)
-    needed = ceil(max(length, (frames + 1) * hop) + reach)
-    hops, padded = _common_grid(needed, samples, stored_rate, sample_rate, hop)
+    length = samples * sample_rate / stored_rate / hop
+    frames = max(1, int(length) - 1)
+    # e^{−t²/B} falls to TAIL here, for the longest wavelet; in hops.
+    reach = ceil(_half_length(bandwidth) * centre * sample_rate / frequencies[0] / hop)
+    # Where a wavelet extends beyond the audio's band, that band's sharp end rings through the whole clip.
+    whole = frequencies[-1] * _band_end(bandwidth, centre) > min(stored_rate, sample_rate) / 2
+    hops = max(ceil(length), frames + 1)
+    segments, segment_hops, guard, span = _segments(hops, reach, stored_rate, sample_rate, hop, whole)
     return Plan(
         samples=samples,
         stored_rate=stored_rate,
@@ -141,10 +183,12 @@ def make_plan(
         centre=centre,
         frequencies=frequencies,
         hop=hop,
-        hops=hops,
-        padded=padded,
         frames=frames,
-        groups=_groups(frequencies, bandwidth * centre**2, hop, sample_rate),
+        segments=segments,
+        segment_hops=segment_hops,
+        guard=guard,
+        span=span,
+        groups=_groups(frequencies, bandwidth, centre, sample_rate, hop, segment_hops),
     )
 
 
@@ -163,71 +207,98 @@ def _centre_frequencies(
     return tuple(float(value) for value in np.geomspace(minimum, highest, scales))
 
 
-def _common_grid(needed: int, samples: int, stored_rate: int, sample_rate: int, hop: int) -> tuple[int, int]:
-    # A time that is a whole number of samples at both rates and of hops: `unit` samples at sample_rate.
-    common = gcd(stored_rate, sample_rate)
-    unit = lcm(hop, sample_rate // common)
-    blocks = scipy.fft.next_fast_len(-(-needed // unit))
-    padded = blocks * unit // (sample_rate // common) * (stored_rate // common)
-    if padded > LONGEST_PADDING * samples and unit > 8 * hop:
+def _half_length(bandwidth: float) -> float:
+    return sqrt(bandwidth * log(1 / TAIL))
+
+
+def _band_end(bandwidth: float, centre: float) -> float:
+    # Relative to the centre frequency: e^{−π²B(f−C)²} falls to TAIL here.
+    return 1 + sqrt(log(1 / TAIL) / (pi**2 * bandwidth)) / centre
+
+
+def _segments(
+    hops: int, reach: int, stored_rate: int, sample_rate: int, hop: int, whole: bool
+) -> tuple[int, int, int, int]:
+    segments = 1 if whole else ceil(hops / (REACHES * reach))
+    if segments > LANES // 2:
+        segments = LANES * ceil(segments / LANES)
+    # Guards and spans are a whole number of samples at both rates; 12 has divisors for the units of groups.
+    common = lcm(hop, sample_rate // gcd(stored_rate, sample_rate)) // hop
+    multiple = lcm(common, 12)
+    segment_hops = multiple * ceil(hops / segments / multiple)
+    guard = common * ceil(reach / common)
+    span = common * scipy.fft.next_fast_len(ceil((guard + segment_hops + reach) / common))
+    if common > 8 and segments * span > LONGEST_PADDING * (hops + 2 * reach):
         raise AdvaudioError(
             f"The clips' sample rate, {stored_rate} Hz, and dwt_sample_rate, {sample_rate} Hz, have no "
-            f"common grid shorter than {unit / sample_rate:.3g} s with dwt.frame_length {2 * hop}; choose a "
-            "rate and a frame length with more common factors, such as 16000 and 480."
+            f"common grid shorter than {common * hop / sample_rate:.3g} s with dwt.frame_length {2 * hop}; "
+            "choose a rate and a frame length with more common factors, such as 16000 and 480."
         )
-    return blocks * unit // hop, padded
+    return segments, segment_hops, guard, span
 
 
 def _groups(
-    frequencies: tuple[float, ...], oscillation: float, hop: int, sample_rate: int
+    frequencies: tuple[float, ...],
+    bandwidth: float,
+    centre: float,
+    sample_rate: int,
+    hop: int,
+    segment_hops: int,
 ) -> tuple[Group, ...]:
     # Beats within |W|² of one scale fall below the strength allowed at this frequency, relative to the centre;
-    # sampled as fast as that, its average over a smooth frame is the full-rate average.
-    beat = sqrt(2 * log(1 / BEAT) / (pi**2 * oscillation))
-    rates = [rate for rate in range(1, hop + 1) if hop % rate == 0 and rate >= min(SAMPLES_PER_HOP, hop)]
+    # sampled faster than these and the frame's own band together, its average is the full-rate average.
+    beat = sqrt(2 * log(1 / BEAT) / (pi**2 * bandwidth)) / centre
+    rates = [rate for rate in range(1, hop + 1) if hop % rate == 0] + [2 * hop, 4 * hop]
+    grids: set[int] = set()
     groups: list[Group] = []
-    for first in range(0, len(frequencies), LANES):
-        stop = min(first + LANES, len(frequencies))
-        wanted = beat * frequencies[stop - 1] * hop / sample_rate
-        rate = next((rate for rate in rates if rate >= wanted), rates[-1])
-        if groups and groups[-1].rate == rate:
-            groups[-1] = Group(groups[-1].first, stop, rate)
-        else:
-            groups.append(Group(first, stop, rate))
+    for stop in range(len(frequencies), 0, -SCALES_TOGETHER):
+        first = max(0, stop - SCALES_TOGETHER)
+        lowest, highest = (frequencies[scale] * hop / sample_rate for scale in (first, stop - 1))
+        length = _half_length(bandwidth) * centre / lowest
+        choices = [
+            (
+                rate * ceil(2 * length * grid) * 2 * SCALES_TOGETHER + GRID_COST * grid * (grid not in grids),
+                rate,
+                grid,
+            )
+            for grid in rates
+            for rate in rates
+            if grid % rate == 0
+            and rate >= beat * highest + FRAME_BAND
+            and grid >= 2 * _band_end(bandwidth, centre) * highest
+        ]
+        _, rate, grid = min(choices)
+        grids.add(grid)
+        reach = floor(length * grid)
+        hops = [unit for unit in range(1, segment_hops) if segment_hops % unit == 0]
+        unit = next((unit for unit in hops if unit * grid > 2 * reach), segment_hops)
+        groups.insert(0, Group(first, stop, rate, grid, reach, unit))
     return tuple(groups)
 
 
-def group_gains(plan: Plan, group: Group) -> np.ndarray[Any, Any]:
-    """Gain of each scale of `group` at the bins of the clip's spectrum, for an inverse FFT of the group.
-
-    √s · ψ̂(s f) with ψ̂(f) = e^{−π²B(f−C)²}, the Fourier transform of the protocol's W(s, τ) in τ; over
-    the length of the clip's FFT.
+def wavelet_matrix(plan: Plan, group: Group) -> np.ndarray[Any, Any]:
+    """The conjugate wavelets of `group`, at the samples of its grid around their centre.
 
     Returns
     -------
-    float32, shape (scales, 2 · bins): bins from 0 to the end of the highest scale's band or the Nyquist
-    frequency of `plan.sample_rate`, whichever is lower; every gain twice, for real and imaginary part.
+    float32, shape (2 · reach + 1, 2 · scales): for each scale s, real and imaginary part of s^{−1/2} ψ*(t/s)
+    times the time between samples, and times what an FFT back from a segment's spectrum leaves out.
     """
-    seconds = plan.padded / plan.stored_rate
-    reach = sqrt(log(1 / TAIL) / (pi**2 * plan.bandwidth)) / plan.centre
-    highest = plan.frequencies[group.stop - 1] * (1 + reach)
-    nyquist = min(plan.sample_rate, plan.stored_rate) / 2
-    bins = min(ceil(highest * seconds) + 1, ceil(nyquist * seconds))
-    frequency = np.arange(bins) / seconds
-    scales = plan.scales[group.first : group.stop, None]
-    spectrum = np.exp(-(pi**2) * plan.bandwidth * (scales * frequency / plan.sample_rate - plan.centre) ** 2)
-    gains = np.sqrt(scales) * spectrum / plan.padded
-    return np.repeat(gains.astype(np.float32), 2, axis=1)
+    step = plan.hop / group.grid
+    scales = plan.scales[group.first : group.stop]
+    times = np.arange(-group.reach, group.reach + 1)[:, None] * step / scales
+    waves = np.exp(-2j * pi * plan.centre * times - times**2 / plan.bandwidth)
+    waves *= step / np.sqrt(pi * plan.bandwidth * scales)
+    waves *= plan.span * group.grid / plan.stored_samples(plan.span)
+    return np.ascontiguousarray(waves.astype(np.complex64)).view(np.float32)
 
 
-def frame_weights(plan: Plan, group: Group) -> np.ndarray[Any, Any]:
-    """Hann weights of a frame's samples: float32, shape (2 · rate, 2), every weight twice, as the gains.
+def frame_weights(group: Group) -> np.ndarray[Any, Any]:
+    """Hann weights of a frame's first and second half: float32, shape (2, rate), sum 1.
 
-    The columns are the frame's first and second half, each column pair sums to 2. Hann frames that overlap by
-    half add up to 1 everywhere, so no moment of the clip counts more than another; and being smooth they
-    average the decimated energy as they would the full-rate one.
+    Hann frames that overlap by half add up to the same everywhere, so no moment of the clip counts more than
+    another; and being smooth they average the decimated energy as they would the full-rate one.
     """
     samples = 2 * group.rate
     weights = np.sin(pi * np.arange(samples) / samples) ** 2
-    halves = (weights / weights.sum()).reshape(2, group.rate).T
-    return np.repeat(halves.astype(np.float32), 2, axis=0)
+    return (weights / weights.sum()).reshape(2, group.rate).astype(np.float32)

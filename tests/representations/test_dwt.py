@@ -50,9 +50,11 @@ def small_plan(**changes: object) -> Plan:
 
 
 @pytest.mark.parametrize("name", SIGNALS)
-def test_coefficients_are_the_direct_convolutions(name: str) -> None:
+@pytest.mark.parametrize(("minimum_frequency", "segments"), [(60.0, 1), (300.0, 4)])
+def test_coefficients_are_the_direct_convolutions(name: str, minimum_frequency: float, segments: int) -> None:
     audio = SIGNALS[name]
-    plan = small_plan()
+    plan = small_plan(minimum_frequency=minimum_frequency)
+    assert plan.segments == segments
     difference = size = 0.0
     for group, values in zip(plan.groups, dwt.coefficients(audio.astype(np.float32), plan), strict=True):
         step = plan.hop // group.rate
@@ -78,6 +80,38 @@ def test_energy_is_the_full_rate_transforms_frame_average(wavelet: str, frame_le
         power = abs(convolved(audio, scale, plan.bandwidth, plan.centre)) ** 2
         expected = [power[m * hop : m * hop + frame_length] @ window / hop for m in range(energy.shape[1])]
         assert np.abs(row - expected).max() <= BEAT * np.max(expected)
+
+
+def test_nothing_is_lost_where_segments_meet() -> None:
+    plan = small_plan(minimum_frequency=300.0)
+    border = plan.segment_hops * plan.hop
+    for position in (border - 1, border, border + 1):
+        click = np.eye(1, SAMPLES, position)[0]
+        for row, scale in zip(dwt.energy(click.astype(np.float32), plan), plan.scales, strict=True):
+            power = abs(convolved(click, scale, plan.bandwidth, plan.centre)) ** 2
+            window = 0.5 - 0.5 * np.cos(np.pi * np.arange(2 * plan.hop) / plan.hop)
+            expected = [power[m * plan.hop :][: 2 * plan.hop] @ window / plan.hop for m in range(plan.frames)]
+            # One click is the worst case: a beat and its mirror image add up, and nothing averages them.
+            assert np.abs(row - expected).max() <= 2 * BEAT * np.max(expected)
+
+
+def test_long_clips_take_as_much_work_per_second_as_short_ones() -> None:
+    def work(seconds: int) -> float:
+        plan = dwt.plan(22_050 * seconds)
+        return plan.segments * plan.span / seconds
+
+    assert work(60) == pytest.approx(work(5), rel=0.05)
+    assert dwt.plan(22_050 * 60).span == dwt.plan(22_050 * 5).span
+
+
+def test_later_transforms_leave_earlier_results_alone() -> None:
+    audio = SIGNALS["noise"].astype(np.float32)
+    plan = small_plan(scales=17)
+    first = dwt.coefficients(audio, plan)
+    kept = [values.copy() for values in first]
+    dwt.coefficients(audio[::-1], plan)
+    for values, copy in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(values, copy)
 
 
 def test_pywavelets_agrees_within_its_own_error() -> None:

@@ -105,3 +105,11 @@ def test_audio_that_is_none(audio: np.ndarray[Any, Any], words: str) -> None:
 def test_pictures_and_audio_must_belong_together() -> None:
     with pytest.raises(AdvaudioError, match="one picture for each clip"):
         stft.invert(np.zeros((3, 8, 8), np.float32), noise(2, 4000))
+
+
+def test_long_clips_are_transformed_block_by_block_alike() -> None:
+    audio = np.random.default_rng(3).standard_normal((2, 600 * 64)).astype(np.float32)
+    power = stft.power(audio, n_fft=256, hop_length=64)
+    assert power.shape == (2, 129, 601)
+    expected = abs(stft.transform(audio, n_fft=256, hop_length=64)) ** 2
+    np.testing.assert_allclose(power, expected, rtol=1e-5)

@@ -116,6 +116,14 @@ def test_batches_and_devices_agree() -> None:
     np.testing.assert_allclose(batch.reshape(4, 12, 24), on_torch.numpy(), atol=1e-4)
 
 
+def test_the_tuning_of_long_clips_in_a_batch_is_each_clips_own() -> None:
+    clips = np.stack([chord(9, detune=detune) for detune in (0.0, 0.2, -0.4)])
+    found = tuning_index(clips, RATE)
+    on_torch = tuning_index(torch.from_numpy(clips), RATE)
+    assert found.tolist() == [int(tuning_index(clip[None], RATE)[0]) for clip in clips] == on_torch.tolist()
+    assert len(set(found.tolist())) == 3
+
+
 def test_silence_is_the_centre_also_beside_sound() -> None:
     assert (tonnetz.pictures(np.zeros(20_000, np.float32), size=(6, 24)) == 0.5).all()
     picture = tonnetz.pictures(beside_silence(4 * RATE), size=(6, 40))
