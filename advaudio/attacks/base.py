@@ -310,8 +310,12 @@ def draw_back(
     *,
     smallest: float,
     bisections: int,
+    bounds: tuple[float, float],
 ) -> Tensor:
-    """Bisect each example towards its clean picture, and return the nearest that still wins.
+    """Bisect each example towards its clean picture, and return one just beyond the nearest that wins.
+
+    It stays one last interval of the bisection away from the boundary: nearer, the rounding of a batch of
+    another size, which on a GPU runs other kernels, can undo the success.
 
     Parameters
     ----------
@@ -320,7 +324,9 @@ def draw_back(
     smallest
         Share of the perturbation (0 to 1) below which not to look.
     bisections
-        Forward passes spent.
+        Halvings; one more forward pass is spent.
+    bounds
+        Lowest and highest value of a picture.
     """
     low = clean.new_full((len(clean),), smallest)
     high = torch.ones_like(low)
@@ -330,7 +336,12 @@ def draw_back(
         with torch.no_grad():
             won = wins(model(clean + column(middle) * difference))
         high, low = torch.where(won, middle, high), torch.where(won, low, middle)
-    return torch.where(column(high < 1), clean + column(high) * difference, adversarial)
+    nearest = torch.where(column(high < 1), clean + column(high) * difference, adversarial)
+    beyond = high + (1 - smallest) / 2**bisections
+    safer = (clean + column(beyond) * difference).clamp(*bounds)
+    with torch.no_grad():
+        won = wins(model(safer))
+    return torch.where(column(won), safer, nearest)
 
 
 def one_hot(classes: Tensor, like: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from advaudio.attacks.base import (
 from advaudio.errors import AdvaudioError
 
 SHRINK = 0.999999
-BISECTIONS = 8
+BISECTIONS = 9
 FEWEST_BETWEEN_CHECKS = 10  # Adam's first steps may raise the loss; ten steps tell.
 FIRST_MOMENT, SECOND_MOMENT, TINY = 0.9, 0.999, 1e-8
 
@@ -102,8 +102,8 @@ class CarliniWagner(Attack):
         found = best_norm.isfinite()
         rows = found.nonzero().squeeze(1)
         if len(rows):
-            best[rows] = self._finish(model, pictures[rows], goal.select(rows), best[rows])
-            meter.add(rows, forwards=2 + BISECTIONS, backwards=1)
+            best[rows] = self._finish(model, pictures[rows], goal.select(rows), best[rows], bounds)
+            meter.add(rows, forwards=3 + BISECTIONS, backwards=1)
         return best, found
 
     def _minimise(
@@ -183,7 +183,9 @@ class CarliniWagner(Attack):
         logits, gradient = logits_and_gradient(model, current, weights_of_logits)
         return logits, gradient, kept[0]
 
-    def _finish(self, model: Model, clean: Tensor, goal: Goal, current: Tensor) -> Tensor:
+    def _finish(
+        self, model: Model, clean: Tensor, goal: Goal, current: Tensor, bounds: tuple[float, float]
+    ) -> Tensor:
         """Truncate negligible components, and draw the examples back to the boundary."""
 
         def weights_of_logits(logits: Tensor) -> Tensor:
@@ -202,4 +204,4 @@ class CarliniWagner(Attack):
         with torch.no_grad():
             survives = wins(model(truncated))
         current = torch.where(column(survives), truncated, current)
-        return draw_back(model, clean, current, wins, smallest=0.0, bisections=BISECTIONS)
+        return draw_back(model, clean, current, wins, smallest=0.0, bisections=BISECTIONS, bounds=bounds)

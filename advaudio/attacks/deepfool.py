@@ -129,8 +129,9 @@ class DeepFool(Attack):
                 goal.select(rows).reached,
                 smallest=1 / (1 + self.overshoot),
                 bisections=OVERSHOOT_BISECTIONS,
+                bounds=bounds,
             )
-            meter.add(rows, forwards=OVERSHOOT_BISECTIONS)
+            meter.add(rows, forwards=OVERSHOOT_BISECTIONS + 1)
         return adversarial
 
 

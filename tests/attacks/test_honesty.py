@@ -18,7 +18,7 @@ from advaudio.attacks.oracle import TopKOracle
 from advaudio.attacks.pia import Pia
 from advaudio.attacks.registry import make_attack
 from advaudio.errors import AdvaudioError
-from tests.attacks.networks import BlackBox, CountingModel, trained_network
+from tests.attacks.networks import BlackBox, CountingModel, RoundsAnew, trained_network
 
 Case = tuple[nn.Module, Tensor, Tensor]
 
@@ -103,6 +103,26 @@ def test_an_example_that_does_not_hold_is_dropped(case: Case) -> None:
     outcome = Liar().search(model, pictures, Goal(labels, False))
     assert not outcome.found.any()
     assert torch.equal(outcome.adversarial, pictures)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [DeepFool(), CarliniWagner(search_steps=2, iterations=40, first_constant=1.0, learning_rate=0.1)],
+)
+def test_success_outlasts_another_rounding(attack: Attack) -> None:
+    torch.manual_seed(3)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 5))
+    network[1].weight.data *= 8
+    pictures = 0.3 + 0.4 * torch.rand(400, 1, 4, 4)
+    best = network(pictures).topk(2)
+    far = best.values.diff().abs().squeeze(1) > 0.1
+    pictures, labels = pictures[far], best.indices[far, 0]
+    exact, rounded = (
+        attack.search(RoundsAnew(network, share), pictures, Goal(labels, False)).found
+        for share in (0.0, 3e-5)
+    )
+    assert exact.double().mean() > 0.9
+    assert int((exact & ~rounded).sum()) == 0
 
 
 def test_jsma_changes_no_more_features_than_gamma_allows(case: Case) -> None:
