@@ -129,10 +129,20 @@ class TrainingBudget(Section):
     pretrained: str
 
 
+class MaskingBudget(Section):
+    """`budgets.<name>.masking`: see `gradient_masking.masking_checks`."""
+
+    clips: PositiveInt
+    epsilons: Annotated[list[Share], Field(min_length=1)]
+    steps: Annotated[list[PositiveInt], Field(min_length=2)]
+    restarts: PositiveInt
+
+
 class Budget(Section):
     """`budgets.<name>`: how long training and attacks may go on."""
 
     training: TrainingBudget
+    masking: MaskingBudget
     attacks: dict[str, Annotated[list[dict[str, Any]], Field(min_length=1)]]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,9 @@ from advaudio.attacks.bim import bim
 from advaudio.evaluation.chunk import ModelSource, load, reproducible
 from advaudio.evaluation.fooling_curve import Array, fooling_rate
 from advaudio.evaluation.rho import perturbations
+from advaudio.parallel import device as task_device
+from advaudio.parallel import map_ordered
+from advaudio.progress import Progress, silent
 
 Check = dict[str, Any]
 OutsideAttack = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
@@ -120,6 +125,67 @@ def masking_checks(
             "theirs": theirs,
         },
     }
+
+
+@dataclass(frozen=True)
+class _Task:
+    model: Path
+    pictures: Array
+    labels: Array
+    epsilons: tuple[float, ...]
+    steps: tuple[int, ...]
+    restarts: int
+    clips: int
+    seed: int
+
+
+def check_models(
+    models: Mapping[str, Path],
+    pictures: Array,
+    labels: Array,
+    *,
+    epsilons: Sequence[float],
+    steps: Sequence[int],
+    restarts: int,
+    clips: int,
+    seed: int,
+    devices: Sequence[str],
+    progress: Progress = silent,
+) -> dict[str, dict[str, Check]]:
+    """Run `masking_checks` on several model files, each in a process of its own; parameters as there.
+
+    Returns
+    -------
+    dict
+        Name of each model to its checks.
+    """
+    tasks = [
+        _Task(file, pictures, labels, tuple(epsilons), tuple(steps), restarts, clips, seed)
+        for file in models.values()
+    ]
+    found = map_ordered(
+        _check_model, tasks, devices=devices, progress=progress, description="Gradient masking: models"
+    )
+    return dict(zip(models, found, strict=True))
+
+
+def _check_model(task: _Task) -> dict[str, Check]:
+    return masking_checks(
+        task.model,
+        task.pictures,
+        task.labels,
+        epsilons=task.epsilons,
+        steps=task.steps,
+        restarts=task.restarts,
+        clips=task.clips,
+        seed=task.seed,
+        device=task_device(),
+    )
+
+
+def failed_checks(checks: Mapping[str, Check]) -> int:
+    """How many checks failed; one that was not run did not."""
+    return sum(check["passed"] is False for check in checks.values())
 
 
 def white_box_beats_black_box(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from advaudio.evaluation.fooling_curve import Array
-from advaudio.evaluation.gradient_masking import masking_checks, white_box_beats_black_box
+from advaudio.evaluation.gradient_masking import failed_checks, masking_checks, white_box_beats_black_box
 from tests.attacks.networks import trained_network
 from tests.evaluation.test_measures import INF, table
 
@@ -35,6 +35,7 @@ def test_an_honest_model_passes(case: Case) -> None:
         "random_restarts_add_little": True,
         "outside_attack_adds_little": None,
     }
+    assert failed_checks(checks) == 0
 
 
 class Steps(nn.Module):
@@ -52,6 +53,7 @@ class Steps(nn.Module):
 def test_rounding_hides_the_gradient(case: Case) -> None:
     checks = masking_checks(Steps(case[0]), *case[1:], epsilons=EPSILONS)
     assert not checks["unbounded_reaches_all"]["passed"]
+    assert failed_checks(checks) >= 1
 
 
 class Saturated(nn.Module):

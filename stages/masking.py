@@ -1,0 +1,40 @@
+"""Look for gradient masking in the original and the robust model."""
+
+from pathlib import Path
+
+from advaudio.device import torch_devices
+from advaudio.evaluation.gradient_masking import check_models, failed_checks
+from advaudio.evaluation.test_clips import read_test_clips
+from advaudio.files import write_json
+from advaudio.params import read
+from stages.command_line import progress_bar, run
+
+
+def main(
+    params: Path = Path("params.yaml"),
+    pictures: Path = Path("data/pictures/pictures.npy"),
+    split: Path = Path("data/split.csv"),
+    original: Path = Path("models/original.safetensors"),
+    robust: Path = Path("models/robust.safetensors"),
+    outputs: Path = Path("outputs/masking.json"),
+    metrics: Path = Path("metrics/masking.json"),
+) -> None:
+    """Check whether the models' fooling rates can be believed (Athalye et al. 2018)."""
+    chosen = read(params)
+    clips = read_test_clips(pictures, split, original, robust)
+    with progress_bar() as progress:
+        checks = check_models(
+            {"original": original, "robust": robust},
+            clips.pictures,
+            clips.labels,
+            **chosen.chosen_budget.masking.model_dump(),
+            seed=chosen.seed,
+            devices=torch_devices(chosen.device),
+            progress=progress,
+        )
+    write_json(outputs, checks)
+    write_json(metrics, {f"{name}_failed_checks": failed_checks(found) for name, found in checks.items()})
+
+
+if __name__ == "__main__":
+    run(main)
