@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from advaudio.errors import AdvaudioError
@@ -242,13 +242,22 @@ def cell_of(record: Record, name: str) -> Cell:
         ) from error
     return Cell(
         name=name,
-        record=record,
+        record={**record, "params": _without_folders(record["params"])},
         accuracy=accuracy,
         attacks=attacks,
         robust_within_bound=mean(result.robust_within_bound for result in attacks.values()),
         rho=mean_rho,
         rho_l2=rho.get("mean_l2"),
     )
+
+
+def _without_folders(value: Any) -> Any:
+    """Absolute paths among parameters shortened to file names: folders are of one machine and tell nothing."""
+    if isinstance(value, Mapping):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_folders(item) for item in value]
+    return PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else value
 
 
 def _headline(source: Source, attack: str) -> Record:

@@ -29,6 +29,7 @@ from advaudio.report.sources import Folder
 from advaudio.report.words import model_name, percent
 from advaudio.representations.layout import read_layout
 
+RESULTS = ("metrics/train.json", "metrics/train_fgsm.json", "outputs/rho.json")
 TRAININGS = {"original": "train", "robust": "train_fgsm"}
 
 
@@ -68,10 +69,6 @@ def cell_page(params: dict[str, Any], files: Files) -> Page:
     dataset = read_json(files.dataset)
     outputs = files.folder / "outputs"
     examples = kept_examples(source, cell)
-    results = [
-        *(files.folder / "metrics" / f"{stage}.json" for stage in TRAININGS.values()),
-        outputs / "rho.json",
-    ]
     sections = [
         Section("accuracy", "Accuracy", _accuracy_blocks(cell, outputs)),
         Section("attacks", "Attacks", [Text(ATTACKS_EXPLAINED), *attack_blocks(cell)]),
@@ -86,7 +83,7 @@ def cell_page(params: dict[str, Any], files: Files) -> Page:
         Section(
             "claims", "The paper's claims", [Text(CLAIMS_EXPLAINED), claim_table(claims(build_grid([cell])))]
         ),
-        Section("provenance", "Provenance", cell_provenance(cell, dataset, content, results)),
+        Section("provenance", "Provenance", cell_provenance(cell, dataset, content, files.folder, RESULTS)),
     ]
     if "masking" in cell.record:
         sections.insert(5, Section("masking", "Hidden gradients?", masking_blocks(cell.record["masking"])))

@@ -144,7 +144,7 @@ def learning_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
             accuracy.set(title=title, ylabel="accuracy (%)", ylim=(0, 100))
             loss.set(xlabel="epoch", ylabel="loss (nats)")
             loss.set_ylim(bottom=0)
-            accuracy.legend(loc="lower right")
+            accuracy.legend(loc="best")
             loss.legend(loc="upper right")
     return figure
 

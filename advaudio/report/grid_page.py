@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from advaudio.report import figures, words
 from advaudio.report.cell import PROVENANCE, Cell
@@ -12,9 +13,9 @@ from advaudio.report.grid import Grid, describe
 from advaudio.report.masking import all_passed, masking_blocks
 from advaudio.report.page import Block, Entry, Fold, Page, Picture, Points, Section, Table, Text
 from advaudio.report.paper import REPRESENTATION_NAMES
-from advaudio.report.sections import attack_blocks, claim_table, curve_blocks
+from advaudio.report.sections import attack_blocks, claim_table, curve_blocks, number_entry
 from advaudio.report.split import split_table
-from advaudio.report.table_files import entry_text, header, leading_cells, paper_text
+from advaudio.report.table_files import header, leading_cells, marked_value, paper_text
 from advaudio.report.tables import ResultTable
 from advaudio.report.words import attack_name, listed, plural
 
@@ -111,9 +112,9 @@ def _table(table: ResultTable) -> Table:
     rows: list[list[str | Entry]] = []
     for row in table.rows:
         entries = [
-            Entry(
-                entry_text(entry, row.measure),
-                entry.estimate.value if entry.estimate else None,
+            replace(
+                number_entry(entry.estimate, row.measure.digits),
+                text=marked_value(entry, row.measure),
                 strong=entry.best,
             )
             for entry in row.entries

@@ -32,12 +32,13 @@ class Points:
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in one place of a table; rows sort by `sort`, or by the text where it is None."""
+    """What stands in one place of a table, a note under it; rows sort by `sort`, or by the text if it is None."""
 
     text: str
     sort: float | None = None
     strong: bool = False
     tone: Tone = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)

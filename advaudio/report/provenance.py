@@ -33,9 +33,9 @@ PARAMETERS = (
 
 
 def cell_provenance(
-    cell: Cell, dataset: Mapping[str, Any], layout: Mapping[str, Any], results: Sequence[Path]
+    cell: Cell, dataset: Mapping[str, Any], layout: Mapping[str, Any], folder: Path, results: Sequence[str]
 ) -> list[Block]:
-    """Data, result files with their hashes, and parameters of a cell."""
+    """Data, result files (below `folder`) with their hashes, and parameters of a cell."""
     archive = dataset["archive"]
     data = [
         ["data set", dataset["title"]],
@@ -52,11 +52,11 @@ def cell_provenance(
         ["picture", f"{layout['height']} × {layout['width']} of {layout['clip_seconds']:g} s"],
     ]
     return [
-        Table("Data", ["", "value"], data, prose=True),
+        Table("Data", ["what", "value"], data, prose=True),
         Table(
             "Results that this page shows",
             ["file", "MD5"],
-            [[file.as_posix(), _md5(file)] for file in results],
+            [[file, _md5(folder / file)] for file in results],
         ),
         Text(
             "dvc.lock lists these hashes. The commit that made this page: "

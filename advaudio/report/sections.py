@@ -8,7 +8,7 @@ from advaudio.report import words
 from advaudio.report.cell import MODELS, Cell
 from advaudio.report.claims import Claim, Verdict
 from advaudio.report.curves import fooling_charts
-from advaudio.report.page import Block, Charts, Entry, Table, Text, Tone
+from advaudio.report.page import Block, Charts, Entry, Fold, Table, Text, Tone
 from advaudio.report.words import attack_name, listed, percent
 
 VERDICT_TONES: dict[Verdict, Tone] = {"holds": "good", "does not hold": "bad", "not enough data": "open"}
@@ -31,7 +31,7 @@ def attack_blocks(cell: Cell) -> list[Block]:
     if "worst_case" in cell.record["rho"]:
         blocks.append(_worst_case_table(cell))
     if any(result.cost for result in cell.attacks.values()):
-        blocks.append(_cost_table(cell))
+        blocks.append(Fold("Work per clip", [_cost_table(cell)]))
     return blocks
 
 
@@ -68,8 +68,12 @@ def claim_table(claims: Sequence[Claim]) -> Table:
 
 
 def number_entry(estimate: words.Estimate | None, digits: int | None, scale: float = 1.0) -> Entry:
-    """An estimate with its interval, sorted by its value."""
-    return Entry(words.with_interval(estimate, digits, scale), None if estimate is None else estimate.value)
+    """An estimate with its interval under it, sorted by its value."""
+    return Entry(
+        words.value(estimate, digits, scale),
+        None if estimate is None else estimate.value,
+        note=words.interval(estimate, digits, scale),
+    )
 
 
 def _attack_table(cell: Cell) -> Table:
@@ -122,5 +126,8 @@ def _cost_table(cell: Cell) -> Table:
             numbers = [cost.get(kind) for kind in work]
             rows.append([attack_name(name), model, *(Entry(words.number(value), value) for value in numbers)])
     return Table(
-        "Work per clip, mean", ["attack", "model", "forward passes", "backward passes", "queries"], rows, 2
+        "Mean over the clips that were attacked",
+        ["attack", "model", "forward passes", "backward passes", "queries"],
+        rows,
+        2,
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from advaudio.report import words
 from advaudio.report.cell import Cell
 from advaudio.report.estimates import difference
 from advaudio.report.grid import own_settings, settings_key, shared_settings
 from advaudio.report.page import Entry, Table
+from advaudio.report.sections import number_entry
 
 SPLITS = ("source", "clip", "sample", "official")
 
@@ -32,8 +32,8 @@ def split_table(cells: Sequence[Cell]) -> Table | None:
                 [
                     f"{cell.title}, seed {cell.params['seed']}",
                     split,
-                    Entry(words.with_interval(accuracy, 1, 100), accuracy.value),
-                    Entry(words.with_interval(gain, 1, 100), gain.value if gain else None),
+                    number_entry(accuracy, 1, 100),
+                    number_entry(gain, 1, 100),
                 ]
             )
     if not rows:

@@ -22,11 +22,15 @@ LATEX_SYMBOLS = {
 LEADING_COLUMNS = ["data", "representation", "measure"]
 
 
+def marked_value(entry: Entry, measure: Measure) -> str:
+    """Value and mark of an entry."""
+    return words.value(entry.estimate, measure.digits) + ("†" if entry.short and entry.estimate else "")
+
+
 def entry_text(entry: Entry, measure: Measure) -> str:
-    """Value, interval and mark of an entry."""
-    return words.with_interval(entry.estimate, measure.digits) + (
-        "†" if entry.short and entry.estimate else ""
-    )
+    """Value, mark and interval of an entry."""
+    ends = words.interval(entry.estimate, measure.digits)
+    return marked_value(entry, measure) + (f" ({ends})" if ends else "")
 
 
 def paper_text(row: Row) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Any
 
 from advaudio.report.estimates import Estimate
@@ -52,12 +51,17 @@ def value(estimate: Estimate | None, digits: int | None, scale: float = 1.0) -> 
     return UNKNOWN if estimate is None else _printed(estimate.value * scale, digits)
 
 
+def interval(estimate: Estimate | None, digits: int | None, scale: float = 1.0) -> str:
+    """ "1.26 to 1.44"; empty where it is not known."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    return f"{_printed(estimate.low * scale, digits)} to {_printed(estimate.high * scale, digits)}"
+
+
 def with_interval(estimate: Estimate | None, digits: int | None, scale: float = 1.0) -> str:
     """ "1.34 (1.26 to 1.44)", or the value alone where the interval is not known."""
-    text = value(estimate, digits, scale)
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} ({_printed(estimate.low * scale, digits)} to {_printed(estimate.high * scale, digits)})"
+    text, ends = value(estimate, digits, scale), interval(estimate, digits, scale)
+    return f"{text} ({ends})" if ends else text
 
 
 def plural(count: int, noun: str) -> str:
@@ -71,15 +75,13 @@ def listed(words: Sequence[str]) -> str:
 
 
 def setting(value: Any) -> str:
-    """A parameter's value on one line; of a file just its name, since its folder is nobody's business."""
+    """A parameter's value on one line."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {setting(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return "; ".join(setting(item) for item in value)
     if value is None:
         return "default"
-    if isinstance(value, str) and PurePath(value).is_absolute():
-        return PurePath(value).name
     return str(value)
 
 
