@@ -48,7 +48,9 @@ def grid_page(
         Name of a cell → its kept examples.
     """
     sections = [
-        Section("tables", "The paper's tables", [_table(table) for table in tables]),
+        Section(
+            "tables", "The paper's tables", [block for table in tables for block in _table_blocks(table)]
+        ),
         Section("claims", "The paper's claims", [Text(RULES), claim_table(claims)]),
     ]
     pictures = _comparison(grid, examples)
@@ -108,7 +110,7 @@ def _summary(grid: Grid, claims: Sequence[Claim]) -> list[str]:
     return sentences
 
 
-def _table(table: ResultTable) -> Table:
+def _table_blocks(table: ResultTable) -> list[Block]:
     rows: list[list[str | Entry]] = []
     for row in table.rows:
         entries = [
@@ -121,7 +123,8 @@ def _table(table: ResultTable) -> Table:
         ]
         paper = Entry(paper_text(row), row.paper[0] if row.paper else None)
         rows.append([*leading_cells(row), *entries, paper])
-    return Table(f"Table {table.number}. {table.title}. {table.explanation}", header(table), rows, headings=3)
+    caption = f"Table {table.number}. {table.title}"
+    return [Table(caption, header(table), rows, headings=3), Text(table.explanation)]
 
 
 def _comparison(grid: Grid, examples: Mapping[str, Sequence[Example]]) -> list[Block]:
