@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from advaudio.errors import AdvaudioError
 from advaudio.progress import Progress, silent
 from advaudio.report.cell import Cell, cell_of, read_cell_file, read_record
 from advaudio.report.examples import Example, kept_examples
 from advaudio.report.experiments import experiments, named_source
-from advaudio.report.sources import Source
+from advaudio.report.sources import Source, parse_yaml
 
 UNCHECKED_STAGES = ("report",)
 
@@ -75,7 +73,7 @@ def check_lock(source: Source, params: Mapping[str, Any]) -> None:
     content = source.read("dvc.lock")
     if content is None:
         return
-    stages = (yaml.safe_load(content) or {}).get("stages", {})
+    stages = (parse_yaml(content) or {}).get("stages", {})
     for name, stage in stages.items():
         attack = name.partition("attack@")[2]
         if name in UNCHECKED_STAGES or (attack and attack not in params["attacks"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.scm import RevError, resolve_rev
 
 from advaudio.errors import AdvaudioError
 from advaudio.report.sources import Folder, Source
@@ -59,12 +61,8 @@ def experiments(repository: Path) -> list[Source]:
         If the folder is no DVC repository.
     """
     with _open(repository) as repo:
-        found = [
-            (str(name), str(revision))
-            for listed in repo.experiments.ls(all_commits=True).values()
-            for name, revision in listed
-        ]
-    sources: list[Source] = [Revision(repository, revision, name) for name, revision in sorted(found)]
+        known = _known(repo)
+    sources: list[Source] = [Revision(repository, known[name], name) for name in sorted(known)]
     return [*sources, Folder(repository, WORKSPACE)]
 
 
@@ -81,11 +79,7 @@ def named_source(repository: Path, name: str) -> Source:
     if Path(name).is_dir():
         return Folder(Path(name), name)
     with _open(repository) as repo:
-        known = {
-            str(own): str(revision)
-            for listed in repo.experiments.ls(all_commits=True).values()
-            for own, revision in listed
-        }
+        known = _known(repo)
         revision = known.get(name) or _commit(repo, name)
     if revision is None:
         names = ", ".join(sorted(known)) or "none"
@@ -97,29 +91,25 @@ def named_source(repository: Path, name: str) -> Source:
 
 
 def _commit(repo: Any, name: str) -> str | None:
-    from scmrepo.exceptions import RevError
-
     try:
-        return str(repo.scm.resolve_rev(name))
+        return str(resolve_rev(repo.scm, name))
     except RevError:
         return None
 
 
-class _open:
-    """A repository, closed at the end of the `with` block."""
+@contextmanager
+def _open(repository: Path) -> Iterator[Any]:
+    try:
+        repo = Repo(str(repository))
+    except DvcException as error:
+        raise AdvaudioError(
+            f"{repository} is no DVC repository: {error}. Run from the repository's top folder."
+        ) from error
+    with repo:
+        yield repo
 
-    def __init__(self, repository: Path) -> None:
-        self.repository = repository
 
-    def __enter__(self) -> Any:
-        try:
-            self._repo = Repo(str(self.repository))
-        except DvcException as error:
-            raise AdvaudioError(
-                f"{self.repository} is no DVC repository: {error}. Run from the repository's top folder."
-            ) from error
-        return self._repo
-
-    def __exit__(self, *_: object) -> Iterator[None] | None:
-        self._repo.close()
-        return None
+def _known(repo: Any) -> dict[str, str]:
+    """Every experiment's name and commit, whatever it started from."""
+    listed = repo.experiments.ls(all_commits=True).values()
+    return {str(name): str(revision) for found in listed for name, revision in found}

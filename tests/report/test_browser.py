@@ -59,9 +59,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def pages(eight_cells: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The page of eight cells, and one with every kind of block and a hostile name in each."""
+    """The page of four cells, and one with every kind of block and a hostile name in each."""
     folder = tmp_path_factory.mktemp("pages")
-    write_results(collect(Path(), [str(path) for path in eight_cells]), folder)
+    write_results(collect(Path(), [str(path) for path in eight_cells[:4]]), folder)
     time = np.arange(int(SECONDS * 22_050)) / 22_050
     sounds = [
         Sound(title, flac(0.01 * np.sin(2 * np.pi * pitch * time).astype(np.float32), 22_050), HOSTILE)
@@ -160,7 +160,7 @@ def test_result_table_sorts_by_its_numbers(show: Any) -> None:
     column = table.locator("tbody tr td:nth-child(5)")
     values = [float(text.replace("−", "-").split()[0]) for text in column.all_inner_texts()]
     assert values == sorted(values)
-    assert len(values) == 12
+    assert len(values) == 6
 
 
 def test_curves_read_under_pointer_and_arrow_keys(show: Any) -> None:
