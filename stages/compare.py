@@ -51,7 +51,10 @@ def main(
         )
         group = row.group
     console.print(figures)
-    console.print("Better: for the defender. Unclear: the change's interval holds 0.", style="dim")
+    console.print(
+        "Better: for the defender; unclear where the change's interval holds 0. Without an interval, by sign alone.",
+        style="dim",
+    )
 
 
 if __name__ == "__main__":

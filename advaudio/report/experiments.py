@@ -13,6 +13,7 @@ from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.scm import RevError, resolve_rev
+from dvc_data.index import DataIndexDirError
 
 from advaudio.errors import AdvaudioError
 from advaudio.report.sources import Folder, Source
@@ -43,7 +44,7 @@ class Revision:
         if path not in self._read:
             try:
                 self._read[path] = self._files.cat_file(path)
-            except FileNotFoundError:
+            except (FileNotFoundError, DataIndexDirError):
                 self._read[path] = None
             except DvcException as error:
                 raise AdvaudioError(

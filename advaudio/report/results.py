@@ -50,6 +50,9 @@ def write_results(collection: Collection, output: Path, records: Path | None = N
             )
     told = [f"Wrote tables.md, .csv, .tex and .html to {output}: {describe(grid)}."]
     told += [f"Left out {name}: {why}" for name, why in grid.left_out]
+    bare = [cell.name for cell in grid.cells if not any(result.curves for result in cell.attacks.values())]
+    if bare:
+        told.append(f"No intervals and curves for {', '.join(bare)}: their outputs/ are not in DVC's cache.")
     told += [f"({claim.letter}) {claim.text}: {claim.verdict}." for claim in verdicts]
     if records is not None:
         told.append(f"Wrote {plural(len(collection.cells), 'record')} to {records}.")

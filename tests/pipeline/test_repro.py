@@ -154,6 +154,12 @@ def test_tables_and_comparison_read_experiments_from_git_and_cache(clone: Clone)
     compared = clone.run("python", "-m", "stages.compare", "audible", "workspace").stdout
     assert "representation" in compared
     assert "accuracy" in compared
+
+    cache = clone.folder / ".dvc" / "cache" / "files"
+    cache.rename(cache.with_name("elsewhere"))
+    told = clone.run("python", "-m", "stages.tables", "audible", "HEAD").stderr
+    cache.with_name("elsewhere").rename(cache)
+    assert "No intervals and curves for audible, HEAD" in " ".join(told.split())
     assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
