@@ -84,7 +84,7 @@ MEASURES: dict[str, tuple[str, str, Sequence[Measure]]] = {
     "I": (
         "Accuracy before and after adversarial training",
         "Share of the test clips classified correctly, mean over the folds. Drop ratio: what adversarial "
-        "training cost, in per cent of the original accuracy. Brackets: 95 % interval (Wilson's over the test "
+        "training cost, in per cent of the original accuracy. With 95 % intervals (Wilson's over the test "
         "clips; with several seeds, Student's over the seeds). Bold: the best of the row.",
         [
             Measure(
@@ -102,7 +102,7 @@ MEASURES: dict[str, tuple[str, str, Sequence[Measure]]] = {
     "II": (
         "Fooling rate of the robust models within the original models' bound",
         "Each attack may use the perturbation that fools the threshold's share of the original model's clips; "
-        "mean over the attacks. Brackets: 95 % interval. Bold: the lowest of the row. †: an attack did not "
+        "mean over the attacks. With 95 % intervals. Bold: the lowest of the row. †: an attack did not "
         "reach the threshold on the original model; its largest successful perturbation is its bound.",
         [
             Measure(
@@ -118,7 +118,7 @@ MEASURES: dict[str, tuple[str, str, Sequence[Measure]]] = {
     "III": (
         "ρ: how much more perturbation the robust models take",
         "Mean perturbation that fools the robust model over the mean that fools the original (Eq. 14), mean over "
-        "the attacks that reach the threshold on both. Above 1, attacks got costlier. Brackets: 95 % interval. "
+        "the attacks that reach the threshold on both. Above 1, attacks got costlier. With 95 % intervals. "
         "Bold: the highest of the row. †: an attack did not reach the threshold on the original model and does "
         "not count.",
         [
