@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ STYLE: Any = {
     "svg.hashsalt": "advaudio",
     "font.family": "sans-serif",
     "font.size": 10,
+    "text.parse_math": False,  # a class name may hold dollar signs
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
@@ -61,15 +63,33 @@ class PictureAxes:
 
 
 @dataclass(frozen=True)
-class Example:
-    """One clip before and after an attack; pictures are (height, width) in [0, 1]."""
+class Pair:
+    """A picture before and after an attack, (height, width) in [0, 1], and what to write above."""
 
-    attack: str
     original: NDArray[Any]
     adversarial: NDArray[Any]
-    original_class: str
-    adversarial_class: str
-    perturbation: str
+    original_title: str
+    adversarial_title: str
+    difference_title: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A clip in one representation and what each attack made of it.
+
+    Attributes
+    ----------
+    title
+        Such as "STFT: dog bark".
+    original
+        Picture (height, width) in [0, 1].
+    adversarial
+        Attack's printed name, what the model takes it for, and the picture; None where the attack failed.
+    """
+
+    title: str
+    original: NDArray[Any]
+    adversarial: Sequence[tuple[str, str, NDArray[Any] | None]]
 
 
 def svg(figure: Figure) -> str:
@@ -81,7 +101,18 @@ def svg(figure: Figure) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    return text.replace(INK, "currentColor")
+    text = text.replace(INK, "currentColor")
+    return _unique_names(text)
+
+
+def _unique_names(text: str) -> str:
+    """Drop names of elements that nothing refers to, and mark the others: several figures share a page."""
+    used = set(re.findall(r"#([\w.-]+)", text))
+    mark = hashlib.sha256(text.encode("utf-8")).hexdigest()[:8]
+    text = re.sub(
+        r' id="([^"]*)"', lambda found: f' id="{mark}-{found[1]}"' if found[1] in used else "", text
+    )
+    return re.sub(r'(href="|url\()#', rf"\1#{mark}-", text)
 
 
 def _panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, NDArray[Any]]:
@@ -113,7 +144,7 @@ def learning_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
             accuracy.set(title=title, ylabel="accuracy (%)", ylim=(0, 100))
             loss.set(xlabel="epoch", ylabel="loss (nats)")
             loss.set_ylim(bottom=0)
-            accuracy.legend(loc="lower right")
+            accuracy.legend(loc="best")
             loss.legend(loc="upper right")
     return figure
 
@@ -126,47 +157,6 @@ def _mean_and_folds(
     # Folds stop at different epochs; a mean over the few that are left would jump.
     whole = values.dropna()
     axes.plot(whole.index, whole.mean(axis=1), color=colour, linewidth=2, label=f"{label} (mean, folds thin)")
-
-
-def fooling_curves(
-    curves: pd.DataFrame, *, names: Mapping[str, str], norms: Mapping[str, str], threshold: float
-) -> Figure:
-    """Fooling rate against the perturbation, a panel per attack, each in its own norm.
-
-    Parameters
-    ----------
-    curves
-        Columns attack, model (`original` or `robust`), perturbation, fooling_rate in [0, 1].
-    names, norms
-        Attack → its printed name and its norm's symbol.
-    threshold
-        Fooling rate that sets the bound, drawn as a line.
-    """
-    attacks = list(dict.fromkeys(curves["attack"]))
-    columns = min(3, len(attacks))
-    rows = -(-len(attacks) // columns)
-    with mpl.rc_context(STYLE):
-        figure, panels = _panels(rows, columns, (3.3 * columns, 2.6 * rows))
-        for panel in panels.flat[len(attacks) :]:
-            panel.set_axis_off()
-        for panel, attack in zip(panels.flat, attacks, strict=False):
-            own = curves[curves["attack"] == attack]
-            for model, colour, style in (("original", ORIGINAL, "-"), ("robust", ROBUST, "--")):
-                line = own[own["model"] == model].sort_values("perturbation")
-                x = np.concatenate([[0.0], line["perturbation"].to_numpy(dtype=float)])
-                y = np.concatenate([[0.0], line["fooling_rate"].to_numpy(dtype=float)])
-                panel.step(
-                    x, 100 * y, where="post", color=colour, linestyle=style, linewidth=1.8, label=model
-                )
-            panel.axhline(100 * threshold, color=INK, linewidth=0.7, linestyle=":")
-            panel.set(
-                title=names.get(attack, attack), ylim=(0, 102), xlabel=f"perturbation ({norms[attack]})"
-            )
-            panel.set_xlim(left=0)
-        for panel in panels[:, 0]:
-            panel.set_ylabel("fooling rate (%)")
-        panels[0, 0].legend(loc="lower right")
-    return figure
 
 
 def confusion(matrix: NDArray[Any], class_names: Sequence[str]) -> Figure:
@@ -193,7 +183,7 @@ def confusion(matrix: NDArray[Any], class_names: Sequence[str]) -> Figure:
     return figure
 
 
-def examples(rows: Sequence[Example], axes_of_picture: PictureAxes) -> Figure:
+def examples(rows: Sequence[Pair], axes_of_picture: PictureAxes) -> Figure:
     """Original, adversarial and difference pictures, a row per attack; the difference is magnified.
 
     The three share one orientation: time from left to right in seconds, low frequencies below.
@@ -201,22 +191,64 @@ def examples(rows: Sequence[Example], axes_of_picture: PictureAxes) -> Figure:
     with mpl.rc_context(STYLE):
         figure, panels = _panels(len(rows), 3, (8.4, 2.15 * len(rows) + 0.3))
         for line, row in enumerate(rows):
-            difference = row.adversarial.astype(float) - row.original
-            largest = float(np.abs(difference).max()) or 1.0
             _picture(panels[line, 0], row.original, axes_of_picture, cmap="magma", vmin=0, vmax=1)
             _picture(panels[line, 1], row.adversarial, axes_of_picture, cmap="magma", vmin=0, vmax=1)
+            difference, largest = _difference(row.original, row.adversarial)
             image = _picture(
                 panels[line, 2], difference, axes_of_picture, cmap="RdBu_r", vmin=-largest, vmax=largest
             )
             bar = figure.colorbar(image, ax=panels[line, 2], ticks=[-largest, 0, largest], format="%.2g")
             bar.ax.tick_params(labelsize=7)
-            panels[line, 0].set_title(f"original: {row.original_class.replace('_', ' ')}")
-            panels[line, 1].set_title(f"{row.attack}: {row.adversarial_class.replace('_', ' ')}")
-            panels[line, 2].set_title(f"difference, {row.perturbation}")
+            panels[line, 0].set_title(row.original_title)
+            panels[line, 1].set_title(row.adversarial_title)
+            panels[line, 2].set_title(row.difference_title)
             panels[line, 0].set_yticks(*_ticks(axes_of_picture), fontsize=7)
         for panel in panels[-1]:
             panel.set_xlabel("time (s)")
     return figure
+
+
+def comparison(strips: Sequence[Strip]) -> Figure:
+    """The paper's figure: a clip in each representation, its adversarial examples, and under them what changed.
+
+    Low frequencies are below, time runs to the right; each difference has its own scale, written above it.
+    """
+    columns = 1 + max(len(strip.adversarial) for strip in strips)
+    with mpl.rc_context(STYLE):
+        figure, panels = _panels(2 * len(strips), columns, (1.75 * columns, 3.3 * len(strips)))
+        for panel in panels.flat:
+            panel.set(xticks=[], yticks=[])
+            panel.set_axis_off()
+        for line, strip in enumerate(strips):
+            _bare(panels[2 * line, 0], strip.original, strip.title, cmap="magma", vmin=0, vmax=1)
+            for column, (attack, taken_for, picture) in enumerate(strip.adversarial, start=1):
+                if picture is None:
+                    panels[2 * line, column].set_title(f"{attack}\nfailed", fontsize=9)
+                    continue
+                _bare(
+                    panels[2 * line, column], picture, f"{attack}\n{taken_for}", cmap="magma", vmin=0, vmax=1
+                )
+                difference, largest = _difference(strip.original, picture)
+                _bare(
+                    panels[2 * line + 1, column],
+                    difference,
+                    f"±{largest:.2g}",
+                    cmap="RdBu_r",
+                    vmin=-largest,
+                    vmax=largest,
+                )
+    return figure
+
+
+def _bare(panel: Axes, picture: NDArray[Any], title: str, **image: Any) -> None:
+    panel.imshow(picture, origin="lower", aspect="auto", interpolation="nearest", **image)
+    panel.set_title(title, fontsize=9)
+
+
+def _difference(original: NDArray[Any], adversarial: NDArray[Any]) -> tuple[NDArray[Any], float]:
+    """What changed, and the largest change."""
+    difference = adversarial.astype(float) - original
+    return difference, float(np.abs(difference).max()) or 1.0
 
 
 def _ticks(axes_of_picture: PictureAxes) -> tuple[list[float], list[str]]:

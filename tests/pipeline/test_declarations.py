@@ -37,7 +37,7 @@ def test_stage_declares_what_it_imports_and_nothing_else(name: str) -> None:
 def test_package_data_is_declared_where_its_module_is() -> None:
     for name, stage in STAGES.items():
         deps = stage.get("do", stage)["deps"]
-        for file in (ROOT / "advaudio").rglob("*.html"):
+        for file in (ROOT / "advaudio").rglob("page.*"):
             module = file.with_suffix(".py").relative_to(ROOT).as_posix()
             assert (module in deps) == (file.relative_to(ROOT).as_posix() in deps), (
                 f"stage {name}, {file.name}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.pipeline.clone import Clone, make_clone, stages_run
@@ -85,9 +87,9 @@ def test_plots_and_report_are_made(clone: Clone) -> None:
     assert not plots.get("errors"), plots["errors"]
     assert len(plots["data"]) >= 9
     page = (clone.folder / "report" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 5
-    assert "http-equiv" not in page
-    assert "src=" not in page.replace("xlink:href", "")
+    # Six attacks' curves, learning curves, two confusion matrices, examples.
+    assert page.count("<svg") == len(ATTACKS) + 4
+    assert not re.search(r'(src|href)="(?!#|data:)', page)
 
 
 def test_second_repro_runs_nothing_and_git_stays_clean(clone: Clone) -> None:
@@ -131,6 +133,34 @@ def test_model_reruns_training_and_comes_back_from_the_run_cache(clone: Clone) -
     assert back.stdout.count("is cached - skipping run") == len(after_training)
     assert json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout) == {}
     _back_to_baseline(clone)
+
+
+def test_tables_and_comparison_read_experiments_from_git_and_cache(clone: Clone) -> None:
+    clone.run("dvc", "exp", "run", "--name", "audible", "--set-param", "representation=stft")
+    page = (clone.folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<audio") >= 2
+    clone.run("dvc", "exp", "run", "--name", "other", "--set-param", "attacks.deepfool.overshoot=0.05")
+    _back_to_baseline(clone)
+
+    told = " ".join(clone.run("python", "-m", "stages.tables", "audible", "other", "HEAD").stderr.split())
+    assert "Left out other: differs in attacks.deepfool.overshoot" in told
+    table = pd.read_csv(clone.folder / "report" / "tables" / "tables.csv")
+    assert set(table["representation"]) == {"stft", "dwt_tonnetz"}
+    baseline = table[(table["representation"] == "dwt_tonnetz") & (table["measure"] == "accuracy, original")]
+    accuracy = _metrics(clone)["metrics/train.json"]["accuracy"]
+    assert baseline["mean"].tolist() == pytest.approx([100 * accuracy])
+    assert "Every cell" in (clone.folder / "report" / "tables" / "tables.html").read_text(encoding="utf-8")
+
+    compared = clone.run("python", "-m", "stages.compare", "audible", "workspace").stdout
+    assert "representation" in compared
+    assert "accuracy" in compared
+
+    cache = clone.folder / ".dvc" / "cache" / "files"
+    cache.rename(cache.with_name("elsewhere"))
+    told = clone.run("python", "-m", "stages.tables", "audible", "HEAD").stderr
+    cache.with_name("elsewhere").rename(cache)
+    assert "No intervals and curves for audible, HEAD" in " ".join(told.split())
+    assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,199 @@
+"""The tables: the right numbers in the right places, the best in bold, the paper's beside ours, in four formats."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from advaudio.errors import AdvaudioError
+from advaudio.report.cell import Cell, read_cell
+from advaudio.report.claims import claims
+from advaudio.report.collect import collect
+from advaudio.report.grid import build_grid
+from advaudio.report.results import write_results
+from advaudio.report.sources import Folder
+from advaudio.report.split import split_table
+from advaudio.report.table_files import markdown, tidy
+from advaudio.report.tables import result_tables
+from tests.report.cells import made_cell, write_cell
+from tests.report.conftest import GRID
+
+
+@pytest.fixture(scope="module")
+def written(eight_cells: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the tables of the eight cells in each format, and a record of each cell."""
+    folder = tmp_path_factory.mktemp("tables")
+    found = collect(Path(), [str(path) for path in eight_cells])
+    write_results(found, folder, folder / "records")
+    return folder
+
+
+def _markdown_rows(text: str, heading: str) -> list[list[str]]:
+    part = text[text.index(heading) :].split("\n## ")[0]
+    rows = [line for line in part.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_table_one_holds_the_accuracies_with_the_best_in_bold(written: Path) -> None:
+    text = (written / "tables.md").read_text(encoding="utf-8")
+    header, *rows = _markdown_rows(text, "## Table I:")
+    assert header == ["data", "representation", "measure", "AlexNet", "ResNet-56", "paper's best"]
+    assert len(rows) == 4 * 3
+    assert rows[0][:3] == ["ESC-50", "STFT", "accuracy, original (%)"]
+    assert rows[0][3].startswith("60.0 (")
+    assert rows[0][4].startswith("**70.0 (")
+    assert rows[0][5] == "69.77 (ResNet-56)"
+    # The lowest drop ratio is the best: 8.3 % beats 14.3 %.
+    assert rows[2][2:] == ["drop ratio (%)", *rows[2][3:5], ""]
+    assert rows[2][3].startswith("**8.3 (")
+    assert rows[2][4].startswith("14.3 (")
+
+
+def test_table_three_holds_rho_and_what_survives_of_the_papers(written: Path) -> None:
+    text = (written / "tables.md").read_text(encoding="utf-8")
+    _, *rows = _markdown_rows(text, "## Table III:")
+    by_place = {(row[1], row[2]): row for row in rows}
+    for (representation, _), (_, _, ratio) in GRID.items():
+        name = {"stft": "STFT", "dwt": "DWT"}[representation.split("_")[0]]
+        name += " + tonnetz" if "_" in representation else ""
+        assert any(f"{ratio:.2f} (" in cell for cell in by_place[name, "ρ, each attack in its norm"])
+    assert by_place["DWT", "ρ, each attack in its norm"][-1] == "2.307 (model lost)"
+
+
+def test_csv_has_a_row_for_every_number(written: Path) -> None:
+    table = pd.read_csv(written / "tables.csv")
+    assert len(table) == 8 * (3 + 1 + 2)
+    for (representation, model), (accuracy, robust, ratio) in GRID.items():
+        own = table[(table["representation"] == representation) & (table["model"] == model)]
+        numbers = own.set_index("measure")["mean"]
+        assert numbers["accuracy, original"] == pytest.approx(100 * accuracy)
+        assert numbers["accuracy, robust"] == pytest.approx(100 * robust)
+        assert numbers["ρ, each attack in its norm"] == pytest.approx(ratio)
+        assert (own["low"].isna() | (own["low"] <= own["mean"])).all()
+    assert table[(table["table"] == "II") & table["best"]]["model"].tolist() == ["resnet56"] * 4
+    assert set(table.loc[table["representation"] == "dwt", "paper_best"].dropna()) == {71.56, 51.03, 2.307}
+
+
+def test_latex_is_balanced_and_escaped(written: Path) -> None:
+    text = (written / "tables.tex").read_text(encoding="utf-8")
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+    assert r"\textbf{70.0 (" in text
+    assert not re.search(r"(?<!\\)%", text)
+    assert "ρ" not in text
+    for row in re.findall(r"^ESC-50.*$", text, flags=re.M):
+        assert row.count(" & ") == 5
+        assert row.endswith(r"\\")
+
+
+def test_page_holds_the_same_tables(written: Path) -> None:
+    page = (written / "tables.html").read_text(encoding="utf-8")
+    shown = {
+        (float(value), note)
+        for value, note in re.findall(r'data-sort="([^"]+)"[^>]*>[^/]*</?[^"]*class="interval">([^<]+)', page)
+    }
+    for row in pd.read_csv(written / "tables.csv").itertuples():
+        if row.measure == "accuracy, original":
+            assert (row.mean, f"{row.low:.1f} to {row.high:.1f}") in shown
+    assert "<strong>70.0</strong>" in page
+
+
+def test_records_give_the_same_tables(written: Path, tmp_path: Path) -> None:
+    records = sorted(str(path) for path in (written / "records").glob("*.json"))
+    assert len(records) == 8
+    write_results(collect(Path(), records), tmp_path)
+    for name in ("tables.csv", "tables.tex", "tables.md"):
+        assert (tmp_path / name).read_bytes() == (written / name).read_bytes()
+
+
+def test_metrics_without_outputs_give_the_same_means(eight_cells: list[Path], tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "params.yaml").write_bytes((eight_cells[0] / "params.yaml").read_bytes())
+    (bare / "metrics").symlink_to(eight_cells[0] / "metrics")
+    whole, alone = (
+        tidy(result_tables(build_grid([read_cell(Folder(path, "cell"))]))) for path in (eight_cells[0], bare)
+    )
+    shared = whole["measure"] != "ρ, L2 for all"
+    assert alone["mean"].tolist() == pytest.approx(whole.loc[shared, "mean"].tolist())
+    assert alone["low"].isna().all()
+
+
+def test_seeds_of_one_cell_become_their_mean_and_students_interval() -> None:
+    grid = build_grid(made_cell(seed=seed, accuracy=value) for seed, value in [(0, 0.7), (1, 0.8), (2, 0.9)])
+    table = tidy(result_tables(grid)).set_index("measure")
+    own = table.loc["accuracy, original"]
+    # t(0.975, 2) = 4.3027; standard error 0.1 / √3.
+    assert (own["mean"], own["low"], own["high"]) == pytest.approx((80, 80 - 24.84, 80 + 24.84), abs=0.01)
+    assert own["seeds"] == 3
+
+
+def test_cells_with_other_settings_are_left_out_and_said_so() -> None:
+    cells = [made_cell(model=model) for model in ("alexnet", "vgg16")]
+    grid = build_grid([_with_defence("pgd"), *cells])
+    assert grid.models == ["alexnet", "vgg16"]
+    ((name, why),) = grid.left_out
+    assert (name, why) == ("pgd", "differs in defence")
+    assert "pgd: differs in defence" in markdown(result_tables(grid), claims(grid), grid)
+
+
+def _with_defence(defence: str) -> Cell:
+    cell = made_cell(changes=(("defence", defence),))
+    return Cell(**{**vars(cell), "name": defence})
+
+
+def test_the_same_cell_twice_counts_once_and_a_contradiction_is_refused() -> None:
+    one = made_cell()
+    assert len(build_grid([one, made_cell()]).cells) == 1
+    other = made_cell(changes=(("datasets.esc50.clip_seconds", 4.0),))
+    with pytest.raises(AdvaudioError, match=r"same cell .*datasets\.clip_seconds"):
+        build_grid([one, other])
+
+
+def test_an_attack_short_of_the_threshold_is_marked() -> None:
+    grid = build_grid([made_cell(fooled=0.5)])
+    text = markdown(result_tables(grid), claims(grid), grid)
+    assert re.search(r"fooling rate, robust \(%\) \| [\d.]+† \(", text)
+
+
+def test_no_cell_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(AdvaudioError, match="dvc exp run"):
+        build_grid([])
+
+
+def test_splits_stand_side_by_side() -> None:
+    cells = [
+        made_cell(accuracy=value, changes=(("split.by", by),))
+        for by, value in [("source", 0.6), ("sample", 0.8)]
+    ]
+    table = split_table(cells)
+    assert table is not None
+    texts = [[entry if isinstance(entry, str) else entry.text for entry in row] for row in table.rows]
+    assert [row[1] for row in texts] == ["source", "sample"]
+    assert texts[1][3] == "20.0"
+    assert split_table([*cells[:1], made_cell(model="vgg16", changes=(("split.by", "sample"),))]) is None
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("params.yaml", "has no params.yaml"),
+        ("metrics/train.json", "has no metrics/train.json"),
+        ("outputs/attacks/cwa/details.json", "has no outputs/attacks/cwa/details.json"),
+    ],
+)
+def test_unfinished_cells_are_refused_by_file(tmp_path: Path, missing: str, message: str) -> None:
+    folder = write_cell(tmp_path / "cell")
+    (folder / missing).unlink()
+    with pytest.raises(AdvaudioError, match=message):
+        collect(Path(), [str(folder)])
+
+
+def test_results_of_other_parameters_are_refused(tmp_path: Path) -> None:
+    folder = write_cell(tmp_path / "cell")
+    lock = "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    params:\n      params.yaml:\n        model: vgg16\n"
+    (folder / "dvc.lock").write_text(lock, encoding="utf-8")
+    with pytest.raises(AdvaudioError, match=r"stale: params\.yaml has another `model`"):
+        collect(Path(), [str(folder)])
