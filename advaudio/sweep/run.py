@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,39 +177,55 @@ class _Run:
         from distributed import Event, as_completed, wait
 
         names = {cell.name for cell in cells}
-        futures = self._submit(cells, shared)
+        jobs = self._jobs(cells, shared)
+        needs = {stages.name: set(stages.after) for stages in shared}
+        needs |= {
+            cell.name: {stages.name for stages in shared if cell.name in stages.cells} for cell in cells
+        }
         outcomes: dict[str, Outcome] = {}
+        running: dict[Future[Outcome], str] = {}
+        arriving = as_completed()
+
+        # Jobs wait here and not as dask's dependencies, whose results would be lost with their worker and
+        # made again. The first submitted go first.
+        def go_on() -> None:
+            while ready := [name for name in jobs if needs[name] <= outcomes.keys()]:
+                for name in ready:
+                    job = jobs.pop(name)
+                    unfit = sorted(need for need in needs[name] if outcomes[need].state != "done")
+                    if unfit:
+                        outcomes[name] = Outcome(name, "skipped", said=f"needs {', '.join(unfit)}")
+                        continue
+                    future = self._submit(job, priority=len(jobs))
+                    running[future] = name
+                    arriving.add(future)
+
         try:
-            for future in as_completed(list(futures)):
-                outcome = self._outcome(future, futures[future])
+            go_on()
+            for future in arriving:
+                outcome = self._outcome(future, running.pop(future))
                 outcomes[outcome.name] = outcome
                 self._keep(outcome, outcome.name in names)
-                if outcome.name in names:
-                    self.cell_seconds += [outcome.seconds] if outcome.state == "done" else []
-                    self.done += outcome.state == "done"
+                if outcome.name in names and outcome.state == "done":
+                    self.cell_seconds.append(outcome.seconds)
+                    self.done += 1
+                go_on()
                 left = len(names - outcomes.keys())
                 self.tell(News(self.total, self.done, outcome, self._seconds_left(left)))
         except BaseException:
             Event(self.stop, client=self.client).set()
-            wait(list(futures), timeout=STOP_SECONDS)
+            with suppress(TimeoutError):
+                wait(list(running), timeout=STOP_SECONDS)
             raise
         return outcomes
 
-    def _submit(self, cells: Sequence[Cell], shared: Sequence[Shared]) -> dict[Future[Outcome], str]:
-        futures: dict[str, Future[Outcome]] = {}
-        baseline = self.site.origin.baseline[:12]
-        for stages in shared:
-            job = self.site.shared(stages, alone=len(stages.cells) == len(cells))
-            after = [futures[name] for name in stages.after]
-            futures[job.name] = self._one(job, f"{baseline}-{job.name}-{self.stop[-8:]}", after)
-        for cell in cells:
-            job = self.site.cell(cell)
-            after = [futures[stages.name] for stages in shared if cell.name in stages.cells]
-            futures[job.name] = self._one(job, f"{baseline}-{job.name}-{self.stop[-8:]}", after)
-        return {future: name for name, future in futures.items()}
+    def _jobs(self, cells: Sequence[Cell], shared: Sequence[Shared]) -> dict[str, Job]:
+        first = [self.site.shared(stages, alone=len(stages.cells) == len(cells)) for stages in shared]
+        return {job.name: job for job in [*first, *(self.site.cell(cell) for cell in cells)]}
 
-    def _one(self, job: Job, key: str, after: Sequence[Future[Outcome]]) -> Future[Outcome]:
-        future: Future[Outcome] = self.client.submit(run_job, job, self.stop, *after, key=key, pure=False)
+    def _submit(self, job: Job, priority: int) -> Future[Outcome]:
+        key = f"{job.name}-{self.stop}"
+        future: Future[Outcome] = self.client.submit(run_job, job, self.stop, key=key, priority=priority)
         return future
 
     def _outcome(self, future: Future[Outcome], name: str) -> Outcome:

@@ -99,24 +99,15 @@ class Outcome:
     gpu: str | None = None
 
 
-def run_job(job: Job, stop: str, *earlier: Outcome) -> Outcome:
-    """Run `job` on a dask worker, unless one of the `earlier` outcomes is not `done`.
-
-    Parameters
-    ----------
-    stop
-        Name of the dask event that ends everything.
-    """
+def run_job(job: Job, stop: str) -> Outcome:
+    """Run `job` on a dask worker, until the dask event named `stop` is set."""
     from distributed import Event
 
-    return run(job, Event(stop).is_set, *earlier)
+    return run(job, Event(stop).is_set)
 
 
-def run(job: Job, stopped: Callable[[], bool], *earlier: Outcome) -> Outcome:
+def run(job: Job, stopped: Callable[[], bool]) -> Outcome:
     """Run `job` in this process; `stopped` is asked once a second."""
-    for outcome in earlier:
-        if outcome.state != "done":
-            return Outcome(job.name, "skipped", said=f"{outcome.name} {outcome.state}")
     folder = _expand(job.place.folder)
     log = folder / "logs" / f"{job.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -96,15 +96,11 @@ def stage_runs(clone: Clone, logs: Sequence[Path] = ()) -> Counter[str]:
     )
 
 
-def kill_worker_of_a_cell(grid: Grid, above: int | None = None) -> str:
-    """Wait until a cell trains, kill the worker that has it with SIGKILL; return the cell's name.
-
-    `above`: process whose descendants count; None for every process of this user.
-    """
+def kill_worker_of_a_cell(grid: Grid, folder: Path) -> str:
+    """Wait until a cell with its log below `folder` trains, and kill its worker with SIGKILL; its name."""
 
     def training() -> tuple[psutil.Process, str] | None:
-        for process in _guards(above):
-            log = Path(process.cmdline()[4])
+        for process, log in guards(folder):
             if log.stem in grid.cells and "Running stage 'train'" in log.read_text("utf-8"):
                 return process, log.stem
         return None
@@ -145,10 +141,12 @@ def scheduler_and_workers(folder: Path, number: int) -> Iterator[str]:
     folder.mkdir(parents=True)
     address_file = folder / "scheduler.json"
     module = [sys.executable, "-m"]
+    bound = ["--host", "127.0.0.1", "--port", "0"]
+    meeting = ["--scheduler-file", str(address_file)]
+    alone = ["--nthreads", "1", "--memory-limit", "0"]
     started = [
         subprocess.Popen(
-            [*module, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-            + ["--no-dashboard", "--scheduler-file", str(address_file)],
+            [*module, "distributed.cli.dask_scheduler", "--no-dashboard", *bound, *meeting],
             env=_environment(),
             cwd=folder,
             stderr=subprocess.DEVNULL,
@@ -161,8 +159,14 @@ def scheduler_and_workers(folder: Path, number: int) -> Iterator[str]:
             site.mkdir()
             started.append(
                 subprocess.Popen(
-                    [*module, "distributed.cli.dask_worker", "--scheduler-file", str(address_file)]
-                    + ["--nthreads", "1", "--memory-limit", "0", "--local-directory", str(site)],
+                    [
+                        *module,
+                        "distributed.cli.dask_worker",
+                        *meeting,
+                        *alone,
+                        "--local-directory",
+                        str(site),
+                    ],
                     env={**_environment(), "SITE": str(site)},
                     cwd=site,
                     stderr=subprocess.DEVNULL,
@@ -198,16 +202,16 @@ def interrupt(process: subprocess.Popen[str]) -> int:
     return process.wait(timeout=120)
 
 
-def _guards(above: int | None) -> list[psutil.Process]:
-    everyone = psutil.Process(above).children(recursive=True) if above else list(psutil.process_iter())
+def guards(folder: Path) -> list[tuple[psutil.Process, Path]]:
+    """The guards at work whose log lies below `folder`, with their logs."""
     found = []
-    for process in everyone:
+    for process in psutil.process_iter():
         try:
             words = process.cmdline()
         except psutil.Error:
             continue
-        if len(words) > 5 and words[2].endswith("sweep/guard.py"):
-            found.append(process)
+        if len(words) > 5 and words[2].endswith("sweep/guard.py") and Path(words[4]).is_relative_to(folder):
+            found.append((process, Path(words[4])))
     return found
 
 
@@ -231,5 +235,5 @@ def _start(clone: Clone, *words: str) -> subprocess.Popen[str]:
 def _finish(process: subprocess.Popen[str]) -> str:
     said, _ = process.communicate(timeout=PATIENCE * 4)
     if process.returncode != 0:
-        raise AssertionError(f"{process.args} ended with {process.returncode}:\n{said}")
+        raise AssertionError(f"{process.args!r} ended with {process.returncode}:\n{said}")
     return said

@@ -119,7 +119,7 @@ def test_a_killed_worker_and_a_killed_sweep_cost_no_cell(
     clone = copy_of(tiny, tmp_path / "advaudio")
     with sweeping(clone, GRID, "--workers", "2") as process:
         began = time.monotonic()
-        kill_worker_of_a_cell(GRID, process.pid)
+        kill_worker_of_a_cell(GRID, clone.folder)
         done = kill_sweep_after(clone, process, cells=3)
         figures["killed_after_seconds"] = time.monotonic() - began
     figures["cells_done_when_killed"] = len(done)
@@ -142,7 +142,7 @@ def test_the_same_through_a_scheduler_and_remotes(
         options = ("--scheduler", address, "--folder", "$SITE")
         with sweeping(clone, GRID, *options) as process:
             began = time.monotonic()
-            kill_worker_of_a_cell(GRID)
+            kill_worker_of_a_cell(GRID, tmp_path / "cluster")
             done = kill_sweep_after(clone, process, cells=3)
             figures["scheduler_killed_after_seconds"] = time.monotonic() - began
         figures["scheduler_restarted_seconds"], said = swept(clone, GRID, *options)
@@ -155,8 +155,8 @@ def test_the_same_through_a_scheduler_and_remotes(
         assert done
     # What the workers made reaches this machine through the remotes alone.
     name = sorted(GRID.cells)[0]
+    clone.run("dvc", "exp", "pull", "origin", name)
     clone.run("dvc", "exp", "apply", name)
-    clone.run("dvc", "pull")
     assert (clone.folder / "report" / "report.html").is_file()
 
 

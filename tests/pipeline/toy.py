@@ -34,12 +34,12 @@ stages:
     outs: [model.txt]
     metrics: [{metrics/train.json: {cache: false}}]
   attack:
-    foreach: ${attacks}
+    foreach: [deepfool, cwa]
     do:
-      cmd: python stage.py metrics/${key}.json model.txt data/pictures.txt
+      cmd: python stage.py metrics/${item}.json model.txt data/pictures.txt
       deps: [stage.py, model.txt, data/pictures.txt]
-      params: ["attacks.${key}"]
-      metrics: [{"metrics/${key}.json": {cache: false}}]
+      params: ["attacks.${item}"]
+      metrics: [{"metrics/${item}.json": {cache: false}}]
 """
 
 STAGE = '''"""Writes a number that follows from every argument, and from what the files among them hold."""
@@ -50,11 +50,9 @@ target, *given = sys.argv[1:]
 Path(target).parent.mkdir(exist_ok=True)
 hold = Path(".advaudio/downloads/hold")
 began = time.time()
-if target == "metrics/train.json":
-    Path(".advaudio/reached").write_text(" ".join(given))
-    while hold.exists() and time.time() - began < 60:
-        time.sleep(0.05)
-if "broken" in Path("params.yaml").read_text() and target == "metrics/train.json":
+while target == "metrics/train.json" and hold.exists() and time.time() - began < 60:
+    time.sleep(0.05)
+if "broken:build" in given:
     sys.exit("this cell is broken")
 read = [Path(item).read_text() if Path(item).is_file() else item for item in given]
 number = int(hashlib.sha256("".join(read).encode()).hexdigest()[:6], 16)

@@ -1,0 +1,129 @@
+"""What a sweep promises, with real DVC, dask and kills, over stages that take no time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.pipeline.clone import Clone
+from tests.pipeline.sweep_scenes import (
+    Grid,
+    Hashes,
+    awaited,
+    copy_of,
+    give_remotes,
+    guards,
+    interrupt,
+    kill_sweep_after,
+    kill_worker_of_a_cell,
+    metrics_of,
+    one_after_the_other,
+    scheduler_and_workers,
+    stage_runs,
+    sweeping,
+    swept,
+)
+from tests.pipeline.toy import make_toy
+
+pytestmark = pytest.mark.pipeline
+
+GRID = Grid(
+    settings=("representation=stft,dwt", "model=alexnet,vgg16"),
+    cells={
+        f"{representation}-{model}": (f"representation={representation}", f"model={model}")
+        for representation in ("stft", "dwt")
+        for model in ("alexnet", "vgg16")
+    },
+)
+ONCE = {"download": 1, "stft": 1, "dwt": 1, "append": 2}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return make_toy(tmp_path_factory.mktemp("toy") / "toy")
+
+
+@pytest.fixture(scope="module")
+def expected(toy: Clone, tmp_path_factory: pytest.TempPathFactory) -> Hashes:
+    clone = copy_of(toy, tmp_path_factory.mktemp("sequential") / "toy")
+    one_after_the_other(clone, GRID)
+    hashes = metrics_of(clone)
+    assert set(hashes) == set(GRID.cells)
+    assert len({json.dumps(files) for files in hashes.values()}) == 4
+    return hashes
+
+
+def test_kills_cost_no_cell_and_a_failed_cell_stops_no_other(
+    toy: Clone, expected: Hashes, tmp_path: Path
+) -> None:
+    clone = copy_of(toy, tmp_path / "toy")
+    # Held at training, the cells are certainly in the middle when the worker dies.
+    hold = clone.folder / ".advaudio" / "downloads" / "hold"
+    hold.parent.mkdir(parents=True)
+    hold.touch()
+    broken = Grid((*GRID.settings[:1], 'model=alexnet,vgg16,"broken:build"'), GRID.cells)
+    with sweeping(clone, broken, "--workers", "2") as process:
+        kill_worker_of_a_cell(broken, clone.folder)
+        hold.unlink()
+        done = kill_sweep_after(clone, process, cells=1)
+    awaited(lambda: not guards(clone.folder))
+    with sweeping(clone, broken, "--workers", "2") as process:
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert f"6 cells, {len(done)} of them done before" in said
+    flat = " ".join(said.split())
+    for name in ("stft-broken-build", "dwt-broken-build"):
+        assert f"{name} failed (log: " in flat
+        log = next(clone.folder.glob(f".advaudio/sweep/*/logs/{name}.log"))
+        assert "this cell is broken" in log.read_text(encoding="utf-8")
+    assert "Traceback" not in said
+    assert metrics_of(clone) == expected
+    ran = stage_runs(clone)
+    assert {stage: ran[stage] for stage in ONCE} == ONCE
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+    times = json.loads(next(clone.folder.glob(".advaudio/sweep/*/times/shared-1.json")).read_text("utf-8"))
+    assert 0 < times["stages"]["download"] < times["seconds"]
+
+
+def test_through_a_scheduler_and_remotes(toy: Clone, expected: Hashes, tmp_path: Path) -> None:
+    clone = copy_of(toy, tmp_path / "toy")
+    give_remotes(clone, tmp_path / "remotes")
+    with scheduler_and_workers(tmp_path / "cluster", 2) as address:
+        _, said = swept(clone, GRID, "--scheduler", address, "--folder", "$SITE")
+    assert "4 cells ran" in said
+    assert metrics_of(clone) == expected
+    logs = sorted((tmp_path / "cluster").glob("site-*/*/logs/*.log"))
+    assert stage_runs(clone, logs) == stage_runs(clone)
+    assert {stage: stage_runs(clone)[stage] for stage in ONCE} == ONCE
+    clone.run("dvc", "exp", "pull", "origin", "stft-alexnet")
+    clone.run("dvc", "exp", "apply", "stft-alexnet")
+    assert json.loads((clone.folder / "model.txt").read_text(encoding="utf-8"))["number"] > 0
+
+
+def test_ctrl_c_ends_everything_and_keeps_what_is_done(toy: Clone, tmp_path: Path) -> None:
+    clone = copy_of(toy, tmp_path / "toy")
+    hold = clone.folder / ".advaudio" / "downloads" / "hold"
+    hold.parent.mkdir(parents=True)
+    hold.touch()
+    with sweeping(clone, GRID, "--workers", "1") as process:
+        awaited(lambda: stage_runs(clone)["train"])
+        below = psutil.Process(process.pid).children(recursive=True)
+        assert interrupt(process) == 130
+        assert process.stdout is not None
+        said = process.stdout.read()
+    assert "Interrupted." in said
+    assert "Traceback" not in said
+    awaited(lambda: not any(child.is_running() for child in below))
+
+
+def test_uncommitted_changes_are_refused(toy: Clone, tmp_path: Path) -> None:
+    clone = copy_of(toy, tmp_path / "toy")
+    clone.change_params(seed=3)
+    with sweeping(clone, GRID) as process:
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "uncommitted changes (params.yaml)" in " ".join(said.split())
+    assert not list(clone.folder.glob(".advaudio/sweep/*/logs"))
