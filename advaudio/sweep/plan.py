@@ -72,11 +72,12 @@ def shared_stages(cells: Sequence[Cell], pipeline: Path) -> list[Shared]:
         for cell in cells:
             (Path(folder) / "params.yaml").write_text(cell.text, encoding="utf-8")
             stages = _resolve(repo, definition, cell.name)
-            digests = _digests(stages, cell.params)
+            earlier = _before(stages)
+            digests = _digests(stages, earlier, cell.params)
             for stage, digest in digests.items():
                 owners[digest].append(cell)
                 stage_of[digest] = stage
-                before[digest] |= {digests[name] for name in _before(stage, stages)}
+                before[digest] |= {digests[name] for name in earlier[stage]}
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for digest, who in owners.items():
         if len(who) > 1:
@@ -87,7 +88,7 @@ def shared_stages(cells: Sequence[Cell], pipeline: Path) -> list[Shared]:
     group_of = {digest: name_of[names] for names, digests in groups.items() for digest in digests}
     result = []
     for names in ordered:
-        after = {group_of[earlier] for digest in groups[names] for earlier in before[digest]}
+        after = {group_of[one] for digest in groups[names] for one in before[digest]}
         result.append(
             Shared(
                 name=name_of[names],
@@ -115,7 +116,7 @@ def _resolve(repo: Repo, definition: dict[str, Any], cell: str) -> dict[str, Any
     return stages
 
 
-def _digests(stages: dict[str, Any], params: dict[str, Any]) -> dict[str, str]:
+def _digests(stages: dict[str, Any], earlier: dict[str, list[str]], params: dict[str, Any]) -> dict[str, str]:
     digests: dict[str, str] = {}
 
     def digest(name: str) -> str:
@@ -125,7 +126,7 @@ def _digests(stages: dict[str, Any], params: dict[str, Any]) -> dict[str, str]:
                 name,
                 stage,
                 [_value(params, key) for key in stage.get("params", [])],
-                sorted(digest(earlier) for earlier in _before(name, stages)),
+                sorted(digest(one) for one in earlier[name]),
             ]
             digests[name] = hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
         return digests[name]
@@ -145,17 +146,25 @@ def _value(params: dict[str, Any], key: Any) -> Any:
     return value
 
 
-def _before(name: str, stages: dict[str, Any]) -> list[str]:
-    """The stages whose outputs a stage reads, directly."""
-    deps = _paths(stages[name], "deps")
-    return [
-        other
-        for other, stage in stages.items()
-        if other != name
-        and any(
-            _overlap(dep, out) for dep in deps for kind in ("outs", "metrics") for out in _paths(stage, kind)
-        )
+def _before(stages: dict[str, Any]) -> dict[str, list[str]]:
+    """The stages whose outputs each stage reads, directly."""
+    outs = [
+        (name, out)
+        for name, stage in stages.items()
+        for kind in ("outs", "metrics")
+        for out in _paths(stage, kind)
     ]
+    return {
+        name: sorted(
+            {
+                other
+                for dep in _paths(stage, "deps")
+                for other, out in outs
+                if other != name and _overlap(dep, out)
+            }
+        )
+        for name, stage in stages.items()
+    }
 
 
 def _paths(stage: dict[str, Any], kind: str) -> list[str]:
