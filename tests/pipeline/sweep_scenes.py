@@ -217,7 +217,13 @@ def guards(folder: Path) -> list[tuple[psutil.Process, Path]]:
 
 def _environment() -> dict[str, str]:
     # A toy repository does not hold the library; where a clone does, its folder comes first all the same.
-    return {**environment(), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    # With so little to do, a stage's own worker processes would only cost their start.
+    return {
+        **environment(),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "ADVAUDIO_WORKERS": "1",
+    }
 
 
 def _start(clone: Clone, *words: str) -> subprocess.Popen[str]:
