@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,9 +203,8 @@ class _Run:
         try:
             go_on()
             for future in arriving:
-                outcome = self._outcome(future, running.pop(future))
-                outcomes[outcome.name] = outcome
-                self._keep(outcome, outcome.name in names)
+                name = running.pop(future)
+                outcome = outcomes[name] = self._keep(self._outcome(future, name), name in names)
                 if outcome.name in names and outcome.state == "done":
                     self.cell_seconds.append(outcome.seconds)
                     self.done += 1
@@ -234,16 +233,19 @@ class _Run:
             return outcome
         return Outcome(name, "failed", said=f"{type(future.exception()).__name__}: {future.exception()}")
 
-    def _keep(self, outcome: Outcome, is_cell: bool) -> None:
+    def _keep(self, outcome: Outcome, is_cell: bool) -> Outcome:
         """Bring the experiment, the log and the times into the user's repository."""
-        if self.site.remote:
+        if self.site.remote and outcome.said:
             if is_cell and outcome.state == "done":
                 reference = experiment_reference(self.site.origin.baseline, outcome.name)
                 git(self.repository, "fetch", "--quiet", "--force", GIT_REMOTE, f"{reference}:{reference}")
-            write_text(self.records / "logs" / f"{outcome.name}.log", outcome.said)
-        content = {key: value for key, value in asdict(outcome).items() if key != "said"}
+            log = self.records / "logs" / f"{outcome.name}.log"
+            write_text(log, outcome.said)
+            outcome = replace(outcome, log=str(log))
         if outcome.state in ("done", "failed"):
+            content = {key: value for key, value in asdict(outcome).items() if key != "said"}
             write_json(self.records / "times" / f"{outcome.name}.json", content)
+        return outcome
 
     def _seconds_left(self, cells_left: int) -> float | None:
         if not self.cell_seconds:

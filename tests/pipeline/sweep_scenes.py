@@ -68,6 +68,21 @@ def one_after_the_other(clone: Clone, grid: Grid) -> float:
     return seconds
 
 
+def queued(clone: Clone, settings: Sequence[str], **variables: str) -> None:
+    """Run every combination through DVC's own queue with two workers, to their success."""
+    words = [word for setting in settings for word in ("--set-param", setting)]
+    _finish(_start(clone, "-m", "dvc", "exp", "run", "--queue", *words))
+    _finish(_start(clone, "-m", "dvc", "queue", "start", "--jobs", "2", **variables))
+
+    def said() -> str:
+        text = _finish(_start(clone, "-m", "dvc", "queue", "status"))
+        return "" if "Running" in text or "Queued" in text else text
+
+    last = awaited(said)
+    assert "Success" in last, last
+    assert "Failed" not in last, last
+
+
 @contextmanager
 def sweeping(clone: Clone, grid: Grid, *options: str) -> Iterator[subprocess.Popen[str]]:
     """A sweep that runs; whatever is left of it at the end is killed."""
@@ -226,11 +241,11 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _start(clone: Clone, *words: str) -> subprocess.Popen[str]:
+def _start(clone: Clone, *words: str, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *words],
         cwd=clone.folder,
-        env=_environment(),
+        env={**_environment(), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

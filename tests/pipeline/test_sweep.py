@@ -23,6 +23,7 @@ from tests.pipeline.sweep_scenes import (
     kill_worker_of_a_cell,
     metrics_of,
     one_after_the_other,
+    queued,
     scheduler_and_workers,
     stage_runs,
     sweeping,
@@ -118,6 +119,17 @@ def test_ctrl_c_ends_everything_and_keeps_what_is_done(toy: Clone, tmp_path: Pat
     assert "Interrupted." in said
     assert "Traceback" not in said
     awaited(lambda: not any(child.is_running() for child in below))
+
+
+def test_two_queued_experiments_at_once_have_different_gpus(
+    toy: Clone, expected: Hashes, tmp_path: Path
+) -> None:
+    clone = copy_of(toy, tmp_path / "toy")
+    gpus = tmp_path / "gpus"
+    gpus.mkdir()
+    queued(clone, ["model=alexnet", "representation=stft,dwt"], TOY_GPUS=str(gpus))
+    assert sorted(claim.read_text() for claim in gpus.glob("*.claim")) == ["0", "1"]
+    assert sorted(map(str, metrics_of(clone).values())) == sorted(map(str, expected.values()))
 
 
 def test_uncommitted_changes_are_refused(toy: Clone, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tests.pipeline.sweep_scenes import (
     kill_worker_of_a_cell,
     metrics_of,
     one_after_the_other,
+    queued,
     scheduler_and_workers,
     stage_runs,
     sweeping,
@@ -162,24 +163,9 @@ def test_the_same_through_a_scheduler_and_remotes(
 
 def test_dvc_queue_with_two_workers(tiny: Clone, expected: Hashes, tmp_path: Path) -> None:
     clone = copy_of(tiny, tmp_path / "advaudio")
-    models = ",".join(MODELS.values())
-    clone.run("dvc", "exp", "run", "--queue", "-S", f"model={models}", "-S", "representation=stft,dwt")
-    clone.run("dvc", "queue", "start", "-j", "2")
-    wait_for_queue(clone)
-    statuses = clone.run("dvc", "queue", "status").stdout
-    assert statuses.count("Success") == 4, statuses
-    wanted = {json.dumps(files) for name, files in expected.items() if name.startswith(("stft-", "dwt-"))}
-    assert {json.dumps(files) for files in metrics_of(clone).values()} == wanted
-
-
-def wait_for_queue(clone: Clone) -> None:
-    """Wait until no queued experiment is waiting or running."""
-    for _ in range(300):
-        said = clone.run("dvc", "queue", "status").stdout
-        if "Running" not in said and "Queued" not in said:
-            return
-        time.sleep(3)
-    raise AssertionError(said)
+    queued(clone, [f"model={','.join(MODELS.values())}", "representation=stft,dwt"])
+    wanted = [files for name, files in expected.items() if name.startswith(("stft-", "dwt-"))]
+    assert sorted(map(str, metrics_of(clone).values())) == sorted(map(str, wanted))
 
 
 def _cell_seconds(clone: Clone) -> dict[str, float]:

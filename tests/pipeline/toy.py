@@ -43,7 +43,7 @@ stages:
 """
 
 STAGE = '''"""Writes a number that follows from every argument, and from what the files among them hold."""
-import hashlib, json, sys, time
+import hashlib, json, os, sys, time
 from pathlib import Path
 
 target, *given = sys.argv[1:]
@@ -52,6 +52,14 @@ hold = Path(".advaudio/downloads/hold")
 began = time.time()
 while target == "metrics/train.json" and hold.exists() and time.time() - began < 60:
     time.sleep(0.05)
+claims = os.environ.get("TOY_GPUS")
+if claims and target == "metrics/train.json":
+    from advaudio.gpu_claim import claim_one, one_gpu_wanted
+
+    gpu = claim_one(["a", "b"], Path(claims) / "locks") if one_gpu_wanted() else "all"
+    (Path(claims) / f"{os.getpid()}.claim").write_text(str(gpu))
+    while len(list(Path(claims).glob("*.claim"))) < 2 and time.time() - began < 60:
+        time.sleep(0.05)
 if "broken:build" in given:
     sys.exit("this cell is broken")
 read = [Path(item).read_text() if Path(item).is_file() else item for item in given]
@@ -61,7 +69,11 @@ Path(target).write_text(json.dumps({"number": number}))
 
 
 def make_toy(folder: Path) -> Clone:
-    """A committed repository with the toy pipeline; stage `train` waits while `hold` is among the downloads."""
+    """A committed repository with the toy pipeline.
+
+    Stage `train` waits while there is a file `hold` among the downloads. With the environment variable TOY_GPUS
+    it claims one of two GPUs, writes which into that folder, and waits for another to do the same.
+    """
     folder.mkdir(parents=True)
     (folder / "dvc.yaml").write_text(PIPELINE, encoding="utf-8")
     (folder / "stage.py").write_text(STAGE, encoding="utf-8")
