@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from advaudio.device import torch_devices, visible_gpus
 from advaudio.errors import AdvaudioError
 from advaudio.gpu_claim import claim_one, one_gpu_wanted
 
@@ -56,6 +59,27 @@ def test_claim_of_this_process_lasts(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     assert claim == 1
+
+
+def test_devices_of_a_machine_with_three_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # This machine's GPUs, if any, give way to three: only what PyTorch and the system say is replaced.
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: SimpleNamespace(uuid="abc"[index]))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
+    assert visible_gpus() == ("4", "5", "7")
+    monkeypatch.setenv("ADVAUDIO_GPUS", "all")
+    assert torch_devices("auto") == ("cuda:0", "cuda:1", "cuda:2")
+    other, claim = _claim(tmp_path / f"advaudio-gpus-{os.getuid()}")
+    try:
+        monkeypatch.setenv("ADVAUDIO_GPUS", "one")
+        assert claim == 0
+        assert torch_devices("auto") == torch_devices("cuda") == ("cuda:1",)
+        assert torch_devices("cpu") == ("cpu",)
+    finally:
+        other.kill()
+        other.wait()
 
 
 @pytest.mark.parametrize(
