@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from advaudio.attacks.registry import make_attack
 from advaudio.errors import AdvaudioError
-from advaudio.params import MODELS, REPRESENTATIONS, Params, check
+from advaudio.params import MODELS, REPRESENTATIONS, Params, check, read
 
 PAPER_GRID = (f"representation={','.join(REPRESENTATIONS)}", f"model={','.join(MODELS)}")
 """The grid that the paper runs on each data set."""
@@ -67,12 +67,12 @@ def cells_of(settings: Sequence[str], params_file: Path) -> list[Cell]:
     Raises
     ------
     AdvaudioError
-        If a setting cannot be read, its key is unknown, or any cell would be refused by the schema or by
+        If there is no valid `params_file`, a setting cannot be read, its key is unknown, or any cell would be refused by the schema or by
         its attacks; the message names every fault.
     """
     if not settings:
         raise AdvaudioError("A sweep needs at least one setting, such as model=alexnet,vgg16, or --paper.")
-    base = yaml.safe_load(params_file.read_text(encoding="utf-8"))
+    base = read(params_file).model_dump()
     keys = [_key(setting, base) for setting in settings]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
