@@ -53,9 +53,10 @@ WHOLE_RUNS = {**dict.fromkeys(SHARED_ONCE, 1), "append": 4} | dict.fromkeys(
 
 @pytest.fixture(scope="module")
 def figures() -> Iterator[dict[str, Any]]:
-    """What the tests measured, by scene."""
-    measured: dict[str, Any] = {}
+    """What the tests measured, by scene, and how busy the machine was beside them."""
+    measured: dict[str, Any] = {"cores": os.cpu_count(), "load_before": os.getloadavg()}
     yield measured
+    measured["load_after"] = os.getloadavg()
     file = os.environ.get("ADVAUDIO_SWEEP_FIGURES")
     if file:
         Path(file).write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
