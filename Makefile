@@ -1,5 +1,6 @@
 # make repro   environment, then the whole pipeline on the demo data set
 # make test    environment, then every test
+# make test-sweep  eight cells swept in every way, with kills; half an hour
 # make check   lint, format and types
 # make lock    requirements.lock anew, from pyproject.toml
 # make clean   removes the environment and caches; results stay
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test check lock clean environment
+.PHONY: repro test test-sweep check lock clean environment
 .DEFAULT_GOAL := repro
 
 environment: $(VENV)/.installed
@@ -27,8 +28,11 @@ repro: environment
 	@dvc metrics show
 
 test: environment
-	pytest -n 2 -m "not pipeline"
+	pytest -n 2 -m "not pipeline and not sweep"
 	pytest -m pipeline
+
+test-sweep: environment
+	pytest -m sweep
 
 check: environment
 	ruff check .

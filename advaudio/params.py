@@ -234,10 +234,23 @@ def read(path: Path = Path("params.yaml")) -> Params:
     if not isinstance(content, dict):
         raise AdvaudioError(f"{path} must hold keys and values, but holds {type(content).__name__}.")
     try:
+        return check(content)
+    except AdvaudioError as error:
+        raise AdvaudioError(f"{path}: {error} Mend this and run the same command again.") from error
+
+
+def check(content: dict[str, Any]) -> Params:
+    """Check parameters that are read already.
+
+    Raises
+    ------
+    AdvaudioError
+        If they break the schema; every fault is named with its key, the value found and what is valid.
+    """
+    try:
         return Params.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(_explain(fault) for fault in error.errors())
-        raise AdvaudioError(f"{path}: {faults}. Mend this and run the same command again.") from error
+        raise AdvaudioError("; ".join(_explain(fault) for fault in error.errors()) + ".") from error
 
 
 def _explain(fault: Any) -> str:

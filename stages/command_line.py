@@ -28,7 +28,9 @@ def run(main: Callable[..., None]) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
     try:
-        app(standalone_mode=False)
+        # Typer makes an exit status of Ctrl-C and returns it.
+        if app(standalone_mode=False) == INTERRUPTED:
+            raise KeyboardInterrupt
     except AdvaudioError as error:
         console.print(f"[bold red]Error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -1,0 +1,1 @@
+"""Many cells of the grid, each a DVC experiment, over several GPUs or machines."""

@@ -1,0 +1,41 @@
+"""What every stage's command says and returns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+from advaudio.errors import AdvaudioError
+from stages.command_line import run
+
+def main() -> None:
+    \"\"\"A stage.\"\"\"
+    {body}
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("pass", 0, ""),
+        ("raise KeyboardInterrupt", 130, "Interrupted."),
+        ("raise AdvaudioError('the file [x] is bad')", 1, "Error: the file [x] is bad"),
+    ],
+)
+def test_status_and_words(body: str, status: int, said: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(body=body)],
+        cwd=Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == status
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
