@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,21 @@ import pytest
 import yaml
 
 from advaudio.datasets.source import source_names
+from advaudio.params import read
 from tests.pipeline.imports import imported_files
 
-SELECTED_SOURCE = "advaudio/datasets/${dataset}.py"
 ROOT = Path(__file__).resolve().parents[2]
+SELECTED: dict[str, Callable[[], list[str]]] = {
+    # The source is imported by the name in `dataset`, an attack by the path in its settings. The file
+    # itself is selected by dvc.yaml; what any of them needs is listed for all.
+    "advaudio/datasets/${dataset}.py": lambda: [f"advaudio/datasets/{name}.py" for name in source_names()],
+    "${item.code}": lambda: [settings["code"] for settings in read(ROOT / "params.yaml").attacks.values()],
+}
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
 def _declared_code(stage: dict[str, Any]) -> set[str]:
-    return {dep for dep in stage.get("do", stage)["deps"] if dep.endswith(".py")}
+    return {dep for dep in stage.get("do", stage)["deps"] if dep.endswith(".py") or dep in SELECTED}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -25,11 +32,9 @@ def test_stage_declares_what_it_imports_and_nothing_else(name: str) -> None:
     declared = _declared_code(STAGES[name])
     static = {dep for dep in declared if "${" not in dep}
     imported = imported_files(ROOT / "stages" / f"{name}.py", ROOT)
-    if SELECTED_SOURCE in declared:
-        # The source is imported by the name in `dataset`: what any of them needs is listed for all.
-        for source in source_names():
-            module = ROOT / "advaudio" / "datasets" / f"{source}.py"
-            imported |= imported_files(module, ROOT) - {module.relative_to(ROOT).as_posix()}
+    for selected in declared & SELECTED.keys():
+        for module in SELECTED[selected]():
+            imported |= imported_files(ROOT / module, ROOT) - {module}
     assert sorted(imported - static) == [], f"stage {name} imports files that dvc.yaml does not list"
     assert sorted(static - imported) == [], f"stage {name} lists files that it does not import"
 
