@@ -15,8 +15,8 @@ from advaudio.errors import AdvaudioError
 from advaudio.files import ArrayWriter, open_array, read_json, write_json
 from advaudio.progress import Progress, silent
 from advaudio.representations.backend import Array, concatenate
+from advaudio.representations.layout_json import layout, layout_path
 from advaudio.representations.picture import unit_picture
-from advaudio.representations.streaming import layout, layout_path
 
 ROWS_PER_CHUNK = 256
 

@@ -33,6 +33,7 @@ from advaudio.representations.backend import (
     typed,
     where_is,
 )
+from advaudio.representations.layout_json import column_times, layout
 from advaudio.representations.picture import (
     Size,
     check_positive,
@@ -223,7 +224,7 @@ def build_dwt(
         frame_length=frame_length,
     )
     hop_seconds = made.hop / sample_rate
-    first, step = streaming.column_times(made.frames, size[1], hop_seconds, hop_seconds)
+    first, step = column_times(made.frames, size[1], hop_seconds, hop_seconds)
     section: dict[str, Any] = {
         "name": "spectrogram",
         "rows": size[0],
@@ -237,7 +238,7 @@ def build_dwt(
         partial(pictures, plan=made, size=size, dynamic_range=dynamic_range),
         size=size,
         clip_seconds=clip_seconds,
-        layout=streaming.layout(
+        layout=layout(
             "dwt",
             [section],
             width=size[1],

@@ -26,6 +26,7 @@ from advaudio.representations.backend import (
     to_length,
     where_is,
 )
+from advaudio.representations.layout_json import column_times, layout
 from advaudio.representations.picture import (
     Size,
     check_positive,
@@ -213,7 +214,7 @@ def build_stft(
             "and hop_length between 1 and n_fft."
         )
     columns = 1 + streaming.clip_length(clip_seconds, sample_rate) // hop_length
-    first, step = streaming.column_times(columns, size[1], 0.0, hop_length / sample_rate)
+    first, step = column_times(columns, size[1], 0.0, hop_length / sample_rate)
     section = {
         "name": "spectrogram",
         "rows": size[0],
@@ -236,7 +237,7 @@ def build_stft(
         ),
         size=size,
         clip_seconds=clip_seconds,
-        layout=streaming.layout(
+        layout=layout(
             "stft",
             [section],
             width=size[1],

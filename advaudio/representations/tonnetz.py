@@ -18,6 +18,7 @@ from advaudio.progress import Progress, silent
 from advaudio.representations import streaming
 from advaudio.representations.backend import Array, constants, largest, numeric_array, single, where, where_is
 from advaudio.representations.constant_q import BINS_PER_OCTAVE, early_halvings, octave_sum
+from advaudio.representations.layout_json import column_times, layout
 from advaudio.representations.picture import Size, check_positive, check_size, unit_picture
 from advaudio.representations.resampling import resample
 from advaudio.representations.tuning import tuning_index
@@ -237,7 +238,7 @@ def build_tonnetz(
     if not (np.isfinite(smoothing) and smoothing >= 0):
         raise AdvaudioError(f"tonnetz.smoothing is {smoothing}; it must be a number of frames, 0 or more.")
     length = streaming.clip_length(clip_seconds, sample_rate)
-    first, step = streaming.column_times(1 + length // hop_length, size[1], 0.0, hop_length / sample_rate)
+    first, step = column_times(1 + length // hop_length, size[1], 0.0, hop_length / sample_rate)
     section = {
         "name": "tonnetz",
         "rows": size[0],
@@ -261,7 +262,7 @@ def build_tonnetz(
         ),
         size=size,
         clip_seconds=clip_seconds,
-        layout=streaming.layout(
+        layout=layout(
             "tonnetz",
             [section],
             width=size[1],

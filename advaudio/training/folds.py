@@ -18,7 +18,7 @@ from advaudio.errors import AdvaudioError
 from advaudio.files import atomic_path, open_array, read_json, write_json
 from advaudio.models.model_file import save_model
 from advaudio.models.pretrained import Pretrained, find_weights, load_pretrained
-from advaudio.models.registry import build_model
+from advaudio.models.registry import build_model, own_code
 from advaudio.parallel import device as task_device
 from advaudio.parallel import emit, map_ordered
 from advaudio.progress import Progress, silent
@@ -199,11 +199,13 @@ def train_folds(
     start = load_pretrained(trial, model, pretrained)
     del trial
 
+    code = own_code(model)
     digest = run_digest(
         {
             "pictures": pictures_digest,
             "split": file_digest(split),
             "model": model,
+            "own_code": file_digest(code) if code else None,
             "classes": classes,
             "epochs": epochs,
             "defence": defence,
