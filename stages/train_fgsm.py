@@ -37,7 +37,7 @@ def main(
     require_watched(chosen.model, networks)
     class_names = read_class_names(clips)
     budget = chosen.chosen_budget.training
-    clean = read_json(original)
+    clean = read_json(original, "picked.repeat", "picked.fold", "test_accuracy")
     with progress_bar() as progress, live_curves(live) as on_epoch:
         result = train_folds(
             pictures,

@@ -31,6 +31,7 @@ from advaudio.training.settings import DEFENCES, AdversarialSettings, TrainingSe
 from advaudio.training.watch import Watch
 
 PGD_STEPS = 20
+_RESULT_KEYS = ("repeat", "fold", "validation_accuracy", "validation_loss", "confusion", "curves")
 
 
 @dataclass(frozen=True)
@@ -287,7 +288,7 @@ def _pretrained_digest(pretrained: str, model: str) -> str:
 
 def _train_task(task: _Task) -> dict[str, Any]:
     if task.result_file.exists():
-        finished: dict[str, Any] = read_json(task.result_file)
+        finished: dict[str, Any] = read_json(task.result_file, *_RESULT_KEYS)
         for row in finished["curves"]:
             emit(Epoch(**row))
         return finished

@@ -9,6 +9,13 @@ from typing import Any
 from tests.pipeline.clone import ROOT, Clone, make_clone
 
 OWN_MODEL = "networks.tiny_network:build"
+ATTACKS = ("bim_a", "bim_b", "jsma", "deepfool", "cwa", "pia")
+ATTACK_STAGES = [f"attack@{name}" for name in ATTACKS]
+STAGE_NAMES = [
+    *("download", "augment", "stft", "dwt", "tonnetz", "append", "split", "train", "train_fgsm"),
+    *ATTACK_STAGES,
+    *("rho", "report"),
+]
 TINY: dict[str, Any] = {
     "datasets__demo__source": {"recordings_per_class": 4, "clips_per_recording": 1},
     "datasets__demo__clip_seconds": 1.0,
