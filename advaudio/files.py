@@ -117,7 +117,7 @@ def open_array(path: Path) -> np.ndarray[Any, Any]:
         If the file is missing, truncated, or no plain array.
     """
     try:
-        array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.ndarray[Any, Any] = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise AdvaudioError(
             f"Could not read the array {path}: {error}. "

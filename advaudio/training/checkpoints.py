@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 import time
 from pathlib import Path
@@ -84,9 +85,13 @@ class Checkpoint:
         advice = f"Delete {self.path} and run the same command again."
         try:
             state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise AdvaudioError(
+                f"The checkpoint {self.path} is refused: it is damaged, or holds code. {advice}"
+            ) from error
         except Exception as error:
             raise AdvaudioError(f"The checkpoint {self.path} cannot be read: {error}. {advice}") from error
-        if state.get("digest") != self.digest:
+        if not isinstance(state, dict) or state.get("digest") != self.digest:
             raise AdvaudioError(
                 f"The checkpoint {self.path} belongs to other parameters, data or code "
                 f"and is refused. {advice}"

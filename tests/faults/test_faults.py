@@ -26,14 +26,17 @@ from tests.pipeline.tiny import STAGE_NAMES
 
 SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
 INTERRUPTED = 130
-TRAINED = ["train", "train_fgsm", "attack@deepfool", "attack@pia"]
+# Of the attacks two: what can fail in them is the same code.
+HARMED = [
+    name for name in STAGE_NAMES if name not in ("attack@bim_a", "attack@bim_b", "attack@jsma", "attack@cwa")
+]
+TRAINED = ["train", "attack@deepfool"]
 FOLDERS = {
     "stft": "data/stft",
     "dwt": "data/dwt",
-    "tonnetz": "data/tonnetz",
     "append": "data/pictures",
     "train": "models",
-    "attack@jsma": "outputs/attacks",
+    "attack@deepfool": "outputs/attacks",
 }
 ONE_MESSAGE = "Error: "
 
@@ -67,16 +70,16 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-@forms(["split", "attack@deepfool"], STAGE_NAMES, 3, 7)
+@forms(["split", "attack@deepfool"], HARMED, 3, 6)
 def test_signals_at_random_moments(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"signals {name} {faults}")
     arena.forget(stage)
-    longest, done = 5.0, 0
+    done = 0
     while done < faults:
         kind = generator.choice(list(SIGNALS))
         started = time.monotonic()
         process = arena.start(stage, workers=generator.choice([1, 2]))
-        time.sleep(generator.uniform(0.2, longest))
+        time.sleep(generator.uniform(0.2, arena.seconds.get(name, 8.0)))
         late = process.poll() is not None
         if not late:
             # Ctrl-C and a batch system's kill reach the whole group, `kill -9` of a stage the stage alone.
@@ -86,10 +89,10 @@ def test_signals_at_random_moments(arena: Arena, name: str, faults: int) -> None
         if ended.status == 0:
             arena.check_same(stage)
             arena.forget(stage)
-            longest = min(longest, max(1.0, 0.9 * ended.seconds))
             continue
         assert not late, ended.said
         done += 1
+        arena.note(stage, kind)
         arena.check_whole(stage)
         if kind == "kill":
             assert ended.status == -signal.SIGKILL
@@ -101,7 +104,7 @@ def test_signals_at_random_moments(arena: Arena, name: str, faults: int) -> None
     end_well(arena, stage, workers=2)
 
 
-@forms(["append"], STAGE_NAMES, 3, 6)
+@forms(["append"], HARMED, 3, 5)
 def test_spoilt_inputs_are_refused(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"inputs {name}")
     if not stage.inputs:
@@ -119,6 +122,7 @@ def test_spoilt_inputs_are_refused(arena: Arena, name: str, faults: int) -> None
         assert not (arena.folder / MARKER).exists()
         assert arena.found(stage) == {}
         arena.check_no_leftovers()
+        arena.note(stage, f"input: {kind}")
     end_well(arena, stage)
 
 
@@ -131,7 +135,7 @@ def _read_inputs(arena: Arena, stage: Stage) -> list[str]:
     return [name for name in stage.inputs if not any(part in name for part in unread)]
 
 
-@forms(["stft"], STAGE_NAMES, 2, 4)
+@forms(["stft"], HARMED, 2, 3)
 def test_writing_that_fails(arena: Arena, name: str, faults: int) -> None:
     """The largest file that may be written is limited, which fails as a full disk does, anywhere on the way."""
     stage, generator = arena.stages[name], random.Random(f"limit {name}")
@@ -145,6 +149,19 @@ def test_writing_that_fails(arena: Arena, name: str, faults: int) -> None:
         assert "Could not write" in ended.said or "File too large" in ended.said, ended.said
         arena.check_whole(stage)
         arena.check_no_leftovers()
+        arena.note(stage, "writing fails")
+    arena.forget(stage)
+    folder = (arena.folder / stage.outputs[0]).parent
+    folder.mkdir(exist_ok=True, parents=True)
+    folder.chmod(0o555)
+    try:
+        ended = arena.run(stage, before=_obey_permissions)
+    finally:
+        folder.chmod(0o755)
+    check_message(ended)
+    assert "Permission denied" in ended.said
+    arena.check_no_leftovers()
+    arena.note(stage, "read-only folder")
     end_well(arena, stage)
 
 
@@ -158,7 +175,7 @@ def _may_mount() -> bool:
     return shutil.which("unshare") is not None and subprocess.run(command, check=False).returncode == 0
 
 
-@forms([], list(FOLDERS), 2, 3)
+@forms([], list(FOLDERS), 2, 2)
 def test_full_disk(arena: Arena, name: str, faults: int) -> None:
     """A file system of a few kilobytes is mounted where the stage writes."""
     if not _may_mount():
@@ -175,24 +192,7 @@ def test_full_disk(arena: Arena, name: str, faults: int) -> None:
         check_message(ended)
         assert "No space left on device" in ended.said
         assert list(folder.iterdir()) == [folder / ".gitignore"] or not any(folder.iterdir())
-    end_well(arena, stage)
-
-
-@forms(["split"], STAGE_NAMES, 1, 1)
-def test_folders_that_cannot_be_written(arena: Arena, name: str, faults: int) -> None:
-    stage = arena.stages[name]
-    arena.forget(stage)
-    folder = (arena.folder / stage.outputs[0]).parent
-    folder.mkdir(exist_ok=True, parents=True)
-    for _ in range(faults):
-        folder.chmod(0o555)
-        try:
-            ended = arena.run(stage, before=_obey_permissions)
-        finally:
-            folder.chmod(0o755)
-        check_message(ended)
-        assert "Permission denied" in ended.said
-        arena.check_no_leftovers()
+        arena.note(stage, "full disk")
     end_well(arena, stage)
 
 
@@ -203,15 +203,16 @@ def _obey_permissions() -> None:
         ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override, 0, 0, 0)
 
 
-@forms([], STAGE_NAMES, 1, 2)
+@forms([], ["download", "stft", "split", "train", "attack@pia", "report"], 1, 1)
 def test_clock_that_jumps(arena: Arena, name: str, faults: int) -> None:
     stage = arena.stages[name]
     for seed in range(faults):
         arena.forget(stage)
         end_well(arena, stage, fault=f"clock:{seed}")
+        arena.note(stage, "clock jumps")
 
 
-@forms(["dwt"], ["augment", "stft", "dwt", "tonnetz", *TRAINED], 1, 3)
+@forms(["dwt"], ["augment", "tonnetz", "train", "attack@deepfool"], 1, 2)
 def test_worker_killed_for_memory(arena: Arena, name: str, faults: int) -> None:
     """What the kernel does to the largest process when memory ends."""
     stage, generator = arena.stages[name], random.Random(f"worker {name}")
@@ -236,13 +237,14 @@ def test_worker_killed_for_memory(arena: Arena, name: str, faults: int) -> None:
         arena.check_whole(stage)
         arena.check_no_leftovers()
         done += 1
+        arena.note(stage, "worker killed")
         if done == faults:
             break
     assert done
     end_well(arena, stage, workers=2)
 
 
-@forms([], ["augment", "stft", "dwt", "append", *TRAINED], 1, 3)
+@forms([], ["augment", "dwt", "train", "attack@deepfool"], 1, 3)
 def test_memory_that_ends(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"memory {name}")
     arena.forget(stage)
@@ -251,6 +253,7 @@ def test_memory_that_ends(arena: Arena, name: str, faults: int) -> None:
         if ended.status != 0:
             check_message(ended)
             assert "memory" in ended.said
+            arena.note(stage, "memory ends")
         arena.check_whole(stage)
         arena.check_no_leftovers()
     end_well(arena, stage)
@@ -265,18 +268,19 @@ def test_lost_gpu(arena: Arena, name: str, faults: int) -> None:
         ended = arena.run(stage, fault=f"gpu:{generator.randrange(5, 120)}")
         check_message(ended)
         assert "The GPU failed" in ended.said
+        arena.note(stage, "GPU lost")
         arena.check_whole(stage)
         arena.check_no_leftovers()
     end_well(arena, stage)
 
 
-@forms([], ["train", "train_fgsm"], 1, 4)
+@forms([], ["train"], 1, 4)
 def test_spoilt_checkpoints(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"checkpoint {name}")
     _spoil_scratch(arena, stage, generator, faults, ".pt")
 
 
-@forms([], ["train", "train_fgsm"], 1, 4)
+@forms([], ["train"], 1, 3)
 def test_spoilt_results_of_finished_folds(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"results {name}")
     _spoil_scratch(arena, stage, generator, faults, ".json")
@@ -295,6 +299,7 @@ def _spoil_scratch(arena: Arena, stage: Stage, generator: random.Random, faults:
         assert "elete" in ended.said
         assert not (arena.folder / MARKER).exists()
         arena.check_whole(stage)
+        arena.note(stage, f"scratch {suffix}: {kind}")
         file.unlink()
     end_well(arena, stage)
 
@@ -316,13 +321,14 @@ def _stop_at_file(arena: Arena, stage: Stage, suffix: str) -> Path:
     return files()[0]
 
 
-@forms([], ["attack@deepfool", "attack@cwa"], 1, 4)
+@forms([], ["attack@deepfool"], 1, 3)
 def test_spoilt_chunks_are_made_anew(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"chunks {name}")
     arena.forget(stage)
     for _ in range(faults):
-        spoil(_stop_at_file(arena, stage, ".safetensors"), generator.choice(list(DAMAGES)), generator)
+        kind = generator.choice(list(DAMAGES))
+        spoil(_stop_at_file(arena, stage, ".safetensors"), kind, generator)
         end_well(arena, stage)
         assert not (arena.folder / MARKER).exists()
+        arena.note(stage, f"scratch chunk: {kind}")
         arena.forget(stage)
-    end_well(arena, stage)
