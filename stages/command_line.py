@@ -30,14 +30,13 @@ def run(main: Callable[..., None]) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)
     except AdvaudioError as error:
         _fail(str(error))
     except typer.Exit as finished:
-        sys.exit(finished.exit_code)
+        status = finished.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        console.print(INTERRUPTED)
-        sys.exit(INTERRUPTED_STATUS)
+        status = INTERRUPTED_STATUS
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's usage errors
             error.show()
@@ -46,6 +45,10 @@ def run(main: Callable[..., None]) -> None:
         if fault is None:
             raise
         _fail(fault)
+    # Typer returns the status of an interrupt instead of raising it.
+    if status == INTERRUPTED_STATUS:
+        console.print(INTERRUPTED)
+    sys.exit(status)
 
 
 def _fail(message: str) -> NoReturn:

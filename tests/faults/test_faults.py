@@ -74,12 +74,16 @@ def children(pid: int) -> list[int]:
 def test_signals_at_random_moments(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"signals {name} {faults}")
     arena.forget(stage)
-    done = 0
+    begun, done = arena.folder.parent / "begun", 0
     while done < faults:
         kind = generator.choice(list(SIGNALS))
         started = time.monotonic()
-        process = arena.start(stage, workers=generator.choice([1, 2]))
-        time.sleep(generator.uniform(0.2, arena.seconds.get(name, 8.0)))
+        begun.unlink(missing_ok=True)
+        process = arena.start(stage, workers=generator.choice([1, 2]), fault=f"tell:{begun}")
+        # Before, there is no stage yet that could say or lose anything.
+        while not begun.exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(generator.uniform(0.0, arena.seconds.get(name, 8.0)))
         late = process.poll() is not None
         if not late:
             # Ctrl-C and a batch system's kill reach the whole group, `kill -9` of a stage the stage alone.
@@ -96,6 +100,8 @@ def test_signals_at_random_moments(arena: Arena, name: str, faults: int) -> None
         arena.check_whole(stage)
         if kind == "kill":
             assert ended.status == -signal.SIGKILL
+        elif ended.status == -SIGNALS[kind] and not ended.said:
+            arena.check_same(stage)  # the work was done, and Python about to end
         else:
             assert ended.status in (INTERRUPTED, -signal.SIGINT), ended.said
             assert "Interrupted." in ended.said

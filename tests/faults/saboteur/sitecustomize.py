@@ -1,7 +1,8 @@
 """Python loads this at its start when its folder is on PYTHONPATH: harms the process as $FAULT says.
 
 `memory:<MiB>` allows so much more memory from the moment when the parameters are read; `gpu:<n>` lets the n-th
-layer's forward pass fail as a lost GPU does; `clock:<seed>` lets the clock jump at every look.
+layer's forward pass fail as a lost GPU does; `clock:<seed>` lets the clock jump at every look. `tell:<file>`
+harms nothing, and makes the file as soon as code of the stages runs.
 """
 
 from __future__ import annotations
@@ -52,16 +53,16 @@ def let_clock_jump(seed: int) -> None:
     time.time_ns = lambda: int(jumping() * 1e9)
 
 
-class ParamsFinder(importlib.abc.MetaPathFinder):
-    """Finds `advaudio.params` as Python would, and does the harm when its `read` is called."""
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds a module as Python would, and hands it to `prepare` once it has run."""
 
-    def __init__(self, harm: Callable[[int], None], amount: int) -> None:
-        self._harm, self._amount = harm, amount
+    def __init__(self, name: str, prepare: Callable[[ModuleType], None]) -> None:
+        self._name, self._prepare = name, prepare
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != "advaudio.params":
+        if fullname != self._name:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
@@ -74,19 +75,25 @@ class ParamsFinder(importlib.abc.MetaPathFinder):
             spec.loader.exec_module = execute_and_prepare  # type: ignore[method-assign]
         return spec
 
-    def _prepare(self, module: ModuleType) -> None:
+
+def harm_when_parameters_are_read(harm: Callable[[int], None], amount: int) -> None:
+    def prepare(module: ModuleType) -> None:
         read = module.__dict__["read"]
 
         def harming_read(*arguments: object) -> object:
-            self._harm(self._amount)
+            harm(amount)
             return read(*arguments)
 
         module.__dict__["read"] = harming_read
+
+    sys.meta_path.insert(0, Finder("advaudio.params", prepare))
 
 
 if "FAULT" in os.environ:
     _kind, _amount = os.environ["FAULT"].split(":")
     if _kind == "clock":
         let_clock_jump(int(_amount))
+    elif _kind == "tell":
+        sys.meta_path.insert(0, Finder("stages", lambda module: Path(_amount).touch()))
     else:
-        sys.meta_path.insert(0, ParamsFinder({"memory": limit_memory, "gpu": lose_gpu}[_kind], int(_amount)))
+        harm_when_parameters_are_read({"memory": limit_memory, "gpu": lose_gpu}[_kind], int(_amount))
