@@ -65,6 +65,13 @@ class Arena:
     ) -> subprocess.Popen[str]:
         """Start a stage in a process group of its own."""
         added = {"ADVAUDIO_WORKERS": str(workers), "COLUMNS": "1000", **(variables or {})}
+
+        def prepare() -> None:
+            # Whoever runs the tests in the background has them ignore Ctrl-C, and their children with them.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if before is not None:
+                before()
+
         if fault is not None:
             added |= {"PYTHONPATH": str(SABOTEUR), "FAULT": fault}
         return subprocess.Popen(
@@ -75,7 +82,7 @@ class Arena:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=before,
+            preexec_fn=prepare,
         )
 
     def finish(self, process: subprocess.Popen[str], started: float) -> Ended:
