@@ -110,7 +110,7 @@ def test_signals_at_random_moments(arena: Arena, name: str, faults: int) -> None
     end_well(arena, stage, workers=2)
 
 
-@forms(["append"], HARMED, 3, 5)
+@forms(["append"], [name for name in HARMED if name != "report"], 3, 5)
 def test_spoilt_inputs_are_refused(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"inputs {name}")
     if not stage.inputs:
