@@ -23,7 +23,7 @@ from advaudio import parallel
 from advaudio.attacks.base import Attack, Goal, Outcome
 from advaudio.attacks.registry import make_attack
 from advaudio.evaluation.fooling_curve import Array
-from advaudio.files import atomic_path
+from advaudio.files import atomic_path, library_writes
 from advaudio.models.model_file import load_model, read_metadata
 from advaudio.models.registry import own_code
 
@@ -79,7 +79,7 @@ def run_chunk(task: Chunk) -> ChunkResult:
     with reproducible(device):
         result = _attack(task, load(task.model, str(device)), device)
     if kept is not None:
-        with atomic_path(kept) as temporary:
+        with atomic_path(kept) as temporary, library_writes():
             save_file({name: np.ascontiguousarray(value) for name, value in vars(result).items()}, temporary)
     return result
 

@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from advaudio.errors import AdvaudioError
-from advaudio.files import atomic_path
+from advaudio.files import atomic_path, library_writes
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 
@@ -48,7 +48,7 @@ def save_model(model: Classifier, path: Path, metadata: dict[str, Any]) -> None:
     }
     # safetensors writes several metadata entries in random order; one entry keeps the bytes the same.
     text = json.dumps({**metadata, "size": list(model.size)}, sort_keys=True, ensure_ascii=False)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, library_writes():
         save_file(tensors, temporary, metadata={_KEY: text})
 
 

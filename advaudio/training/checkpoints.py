@@ -14,7 +14,7 @@ import torch
 
 import advaudio
 from advaudio.errors import AdvaudioError
-from advaudio.files import atomic_path
+from advaudio.files import atomic_path, library_writes
 
 FINISHED = "finished"
 _CODE = ("models", "training")
@@ -103,7 +103,7 @@ class Checkpoint:
         started = time.monotonic()
         if started < self._next_write and not always:
             return
-        with atomic_path(self.path) as temporary:
+        with atomic_path(self.path) as temporary, library_writes():
             torch.save({**state, "digest": self.digest}, temporary)
         ended = time.monotonic()
         self._next_write = ended + (ended - started) / self.OVERHEAD
