@@ -197,7 +197,8 @@ def test_full_disk(arena: Arena, name: str, faults: int) -> None:
         ended = arena.run(stage, wrapper=wrapper)
         check_message(ended)
         assert "No space left on device" in ended.said
-        assert list(folder.iterdir()) == [folder / ".gitignore"] or not any(folder.iterdir())
+        arena.check_whole(stage)
+        arena.check_no_leftovers()
         arena.note(stage, "full disk")
     end_well(arena, stage)
 
