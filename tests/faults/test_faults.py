@@ -256,7 +256,7 @@ def test_memory_that_ends(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"memory {name}")
     arena.forget(stage)
     for _ in range(faults):
-        ended = arena.run(stage, fault=f"memory:{generator.randrange(12)}")
+        ended = arena.run(stage, fault=f"memory:{generator.randrange(4, 24)}")
         if ended.status != 0:
             check_message(ended)
             assert "memory" in ended.said
