@@ -44,7 +44,7 @@ def run(main: Callable[..., None]) -> None:
         fault = machine_fault(error)
         if fault is None:
             raise
-        _fail(fault)
+        sys.exit(f"Error: {fault}")  # plainly: without memory, Rich cannot even import what it draws with
     # Typer returns the status of an interrupt instead of raising it.
     if status == INTERRUPTED_STATUS:
         console.print(INTERRUPTED)
