@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -44,6 +45,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def library_writes() -> Iterator[None]:
+    """Inside `atomic_path`: what PyTorch and safetensors raise when a write fails becomes an OSError.
+
+    Each has its own type for a full disk.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(str(error)) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 with Unix line ends, atomically."""
     with atomic_path(path) as temporary:
@@ -55,26 +70,56 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, *needed: str) -> Any:
+    """Read a JSON file; `needed` are dotted keys that it must have.
 
     Raises
     ------
     AdvaudioError
-        If the file is missing or is not JSON.
+        If the file is missing, is not JSON, or lacks a key.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        for key in needed:
+            inner = content
+            for part in key.split("."):
+                if not isinstance(inner, dict) or part not in inner:
+                    raise ValueError(f"it has no {key}")
+                inner = inner[part]
+    except (OSError, ValueError, RecursionError) as error:
         raise AdvaudioError(
-            f"Could not read {path}: {error}. Run `dvc repro` to make it, or `dvc checkout` to restore it."
+            f"Could not read {path}: {error}. Delete it and run `dvc repro` to make it anew, or run "
+            "`dvc checkout` to restore it."
         ) from error
+    return content
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write `table` without its index, atomically; floats keep their shortest exact form."""
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a table that `write_csv` wrote; `options` are pandas'.
+
+    Raises
+    ------
+    AdvaudioError
+        If the file is missing, cut off, or no table of these options.
+    """
+    import pandas as pd
+
+    try:
+        content = Path(path).read_bytes()
+        if not content.endswith(b"\n"):
+            raise ValueError("its last line is cut off" if content else "it is empty")
+        return pd.read_csv(io.BytesIO(content), **options)
+    except (OSError, ValueError, OverflowError) as error:
+        raise AdvaudioError(
+            f"Could not read the table {path}: {error}. Run `dvc checkout` to restore it, or delete it and "
+            "run `dvc repro`."
+        ) from error
 
 
 def open_array(path: Path) -> np.ndarray[Any, Any]:
@@ -86,7 +131,7 @@ def open_array(path: Path) -> np.ndarray[Any, Any]:
         If the file is missing, truncated, or no plain array.
     """
     try:
-        array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.ndarray[Any, Any] = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise AdvaudioError(
             f"Could not read the array {path}: {error}. "

@@ -7,7 +7,9 @@ numeric thread, so that results are bitwise the same whatever the number of core
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -75,8 +77,20 @@ def one_numeric_thread() -> Iterator[None]:
 
 def _start_worker(devices: Any, events: Any) -> None:
     global _device, _emit
+    # Ctrl-C reaches the whole group of processes; the caller alone decides what then happens to the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_die_with_the_caller, daemon=True).start()
     _device = devices.get()
     _emit = events.put
+
+
+def _die_with_the_caller() -> None:
+    """End this worker when the process that started it is gone: killed, it could not end its workers."""
+    caller = multiprocessing.parent_process()
+    if caller is not None:
+        multiprocessing.connection.wait([caller.sentinel])
+        os._exit(1)
 
 
 @contextmanager

@@ -229,7 +229,7 @@ def read(path: Path = Path("params.yaml")) -> Params:
         raise AdvaudioError(
             f"Could not read {path}: {error.strerror}. Run from the repository's top folder."
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise AdvaudioError(f"{path} is not valid YAML: {error}. Mend that line.") from error
     if not isinstance(content, dict):
         raise AdvaudioError(f"{path} must hold keys and values, but holds {type(content).__name__}.")

@@ -1,9 +1,30 @@
 """The stages of the pipeline: thin command lines over the library, chained by dvc.yaml."""
 
+import multiprocessing
 import os
+import signal
+import sys
+from types import TracebackType
 
 from advaudio.parallel import THREAD_VARIABLES
+
+INTERRUPTED = "Interrupted. Finished work is kept; the same command goes on from there."
 
 # One numeric thread per process, set before NumPy and PyTorch start theirs: sums then have one order,
 # and a stage's output does not depend on the number of cores.
 os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+
+
+def _say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print(INTERRUPTED, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+# Set here, since a stage's imports take seconds in which it can be stopped already.
+if multiprocessing.parent_process() is None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.excepthook = _say_interrupted
+else:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from advaudio.errors import AdvaudioError
+from advaudio.errors import AdvaudioError, machine_fault
 from advaudio.progress import Progress
+from stages import INTERRUPTED
 
-INTERRUPTED = 130
+INTERRUPTED_STATUS = 130
 
 console = Console(stderr=True)
 
@@ -23,27 +24,36 @@ console = Console(stderr=True)
 def run(main: Callable[..., None]) -> None:
     """Run a stage's `main` as a command: options from its signature, help from its docstring.
 
-    An `AdvaudioError` is printed as one paragraph and ends with status 1; Ctrl-C ends with status 130.
+    An `AdvaudioError`, and a fault of the machine, is printed as one paragraph and ends with status 1; Ctrl-C
+    and a polite kill end with status 130.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
     try:
-        # Typer makes an exit status of Ctrl-C and returns it.
-        if app(standalone_mode=False) == INTERRUPTED:
-            raise KeyboardInterrupt
+        status = app(standalone_mode=False)
     except AdvaudioError as error:
-        console.print(f"[bold red]Error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(error))
     except typer.Exit as finished:
-        sys.exit(finished.exit_code)
+        status = finished.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        console.print("Interrupted. Finished work is kept; the same command goes on from there.")
-        sys.exit(INTERRUPTED)
+        status = INTERRUPTED_STATUS
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's usage errors
             error.show()
             sys.exit(error.exit_code)
-        raise
+        fault = machine_fault(error)
+        if fault is None:
+            raise
+        sys.exit(f"Error: {fault}")  # plainly: without memory, Rich cannot even import what it draws with
+    # Typer returns the status of an interrupt instead of raising it.
+    if status == INTERRUPTED_STATUS:
+        console.print(INTERRUPTED)
+    sys.exit(status)
+
+
+def _fail(message: str) -> NoReturn:
+    console.print(f"[bold red]Error:[/] {_escape(message)}", highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 def _escape(text: str) -> str:

@@ -8,6 +8,7 @@ import typer
 from advaudio.datasets.class_names import read_class_names
 from advaudio.evaluation.accuracy import accuracy_over_folds
 from advaudio.files import write_json
+from advaudio.models.registry import require_watched
 from advaudio.params import read
 from advaudio.training.folds import train_folds
 from advaudio.training.live import live_curves
@@ -24,11 +25,13 @@ def main(
     model_file: Path = Path("models/original.safetensors"),
     outputs: Path = Path("outputs/train"),
     metrics: Path = Path("metrics/train.json"),
+    networks: Annotated[Path, typer.Option(help="folder of your own networks")] = Path("networks"),
     scratch: Annotated[Path, typer.Option(help="checkpoints, to resume from")] = Path(".advaudio/train"),
     live: Annotated[Path, typer.Option(help="dvclive's log of the epochs")] = Path("live/train"),
 ) -> None:
     """Train one network per fold on clean pictures; publish the one that validation picks."""
     chosen = read(params)
+    require_watched(chosen.model, networks)
     class_names = read_class_names(clips)
     budget = chosen.chosen_budget.training
     with progress_bar() as progress, live_curves(live) as on_epoch:

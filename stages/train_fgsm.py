@@ -8,6 +8,7 @@ import typer
 from advaudio.datasets.class_names import read_class_names
 from advaudio.evaluation.accuracy import accuracy_over_folds, drop_ratio
 from advaudio.files import read_json, write_json
+from advaudio.models.registry import require_watched
 from advaudio.params import read
 from advaudio.training.folds import train_folds
 from advaudio.training.live import live_curves
@@ -27,14 +28,16 @@ def main(
     model_file: Path = Path("models/robust.safetensors"),
     outputs: Path = Path("outputs/train_fgsm"),
     metrics: Path = Path("metrics/train_fgsm.json"),
+    networks: Annotated[Path, typer.Option(help="folder of your own networks")] = Path("networks"),
     scratch: Annotated[Path, typer.Option(help="checkpoints, to resume from")] = Path(".advaudio/train_fgsm"),
     live: Annotated[Path, typer.Option(help="dvclive's log of the epochs")] = Path("live/train_fgsm"),
 ) -> None:
     """Train one network per fold against the parameter `defence`; publish the original model's fold."""
     chosen = read(params)
+    require_watched(chosen.model, networks)
     class_names = read_class_names(clips)
     budget = chosen.chosen_budget.training
-    clean = read_json(original)
+    clean = read_json(original, "picked.repeat", "picked.fold", "test_accuracy")
     with progress_bar() as progress, live_curves(live) as on_epoch:
         result = train_folds(
             pictures,

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.clone import Clone, stages_run
+from tests.pipeline.recording import Record, read_records, recording
+from tests.pipeline.tiny import make_tiny_clone
+
 # Librosa compiles with Numba into a cache that two test processes must not write at once (it comes out
 # corrupt); set before anything imports librosa.
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -21,3 +25,25 @@ def realdata() -> Path:
     if not (path / "data").is_dir():
         pytest.fail(f"ADVAUDIO_REALDATA={folder} has no folder data/")
     return path
+
+
+@pytest.fixture(scope="session")
+def record_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared run leaves its records."""
+    return tmp_path_factory.mktemp("records")
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory, record_folder: Path) -> Clone:
+    """A tiny clone in which the whole pipeline has run once, recorded, committed; a test leaves it as it was."""
+    made = make_tiny_clone(tmp_path_factory.mktemp("clone") / "advaudio")
+    result = made.run("dvc", "repro", workers=2, variables=recording(record_folder))
+    assert stages_run(result.stdout)[-1] == "report"
+    made.commit("first run")
+    return made
+
+
+@pytest.fixture(scope="session")
+def records(clone: Clone, record_folder: Path) -> dict[str, Record]:
+    """What every stage of that run opened and read."""
+    return read_records(record_folder, clone)

@@ -1,67 +1,50 @@
-"""Attacks by name, and how a user adds one."""
+"""From an attack's settings in params.yaml to the attack: only the one file that it lives in is imported.
+
+The file's path stands in the settings, where dvc.yaml finds it too: a change of one attack's file reruns that
+attack alone.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from advaudio.attacks.base import Attack
-from advaudio.attacks.bim import Bim
-from advaudio.attacks.carlini_wagner import CarliniWagner
-from advaudio.attacks.deepfool import DeepFool
-from advaudio.attacks.jsma import Jsma
-from advaudio.attacks.pia import Pia
 from advaudio.errors import AdvaudioError
 
-ATTACKS: dict[str, tuple[type[Attack], dict[str, Any]]] = {
-    "bim_a": (Bim, {"stop_early": True}),
-    "bim_b": (Bim, {"stop_early": False}),
-    "jsma": (Jsma, {}),
-    "deepfool": (DeepFool, {}),
-    "cwa": (CarliniWagner, {}),
-    "pia": (Pia, {}),
-}
 
-
-def make_attack(name: str, **settings: Any) -> Attack:
-    """Build an attack from its name and its settings.
+def make_attack(name: str, *, code: Any = None, **settings: Any) -> Attack:
+    """Build an attack from its settings.
 
     Parameters
     ----------
     name
-        A key of `ATTACKS`, or any name if `settings` holds `attack: "module:Class"`, the class being an
-        `advaudio.attacks.base.Attack` in a module that Python can import: that is how a user's own attack
-        joins, with one file and one line.
+        For messages.
+    code
+        Python file below the current folder, such as "advaudio/attacks/bim.py", that defines one subclass of
+        `advaudio.attacks.base.Attack`: that is how a user's own attack joins, with one file and one line.
     settings
-        Keywords of the attack's class.
+        Keywords of the class.
 
     Raises
     ------
     AdvaudioError
-        If the name, the class or a setting is unknown.
+        If the file, its class or a setting is wrong.
     """
-    fixed: dict[str, Any] = {}
-    own = settings.pop("attack", None)
-    if own is not None:
-        kind = _own(name, str(own))
-    elif name in ATTACKS:
-        kind, fixed = ATTACKS[name]
-    else:
-        raise AdvaudioError(
-            f"There is no attack named {name!r}; choose among {', '.join(ATTACKS)}, "
-            'or name your own class with `attack: "module:Class"` in its settings.'
-        )
-    known = [key for key in inspect.signature(kind).parameters if key not in fixed]
+    kind = _kind(name, code)
+    known = list(inspect.signature(kind).parameters)
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise AdvaudioError(
             f"The attack {name} knows no setting {', '.join(unknown)}; it has {', '.join(known) or 'none'}."
         )
     try:
-        return kind(**fixed, **_typed(kind, name, settings))
+        return kind(**_typed(kind, name, settings))
     except TypeError as error:
         raise AdvaudioError(f"The settings of the attack {name} do not fit: {error}.") from error
 
@@ -82,15 +65,41 @@ def _typed(kind: type[Attack], name: str, settings: dict[str, Any]) -> dict[str,
     return typed
 
 
-def _own(name: str, address: str) -> type[Attack]:
-    module, _, attribute = address.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+def _kind(name: str, code: Any) -> type[Attack]:
+    module = _module(name, code)
+    kinds = [
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, Attack)
+        and kind.__module__ == module.__name__
+        and not inspect.isabstract(kind)
+    ]
+    if len(kinds) != 1:
+        found = ", ".join(kind.__name__ for kind in kinds) or "none"
         raise AdvaudioError(
-            f"The attack {name} is to come from {address!r}, which cannot be imported ({error}). "
-            'Write "module:Class", and put the module where Python finds it.'
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Attack)):
-        raise AdvaudioError(f"{address} (attack {name}) is no subclass of advaudio.attacks.base.Attack.")
-    return found
+            f"{code} (`attacks.{name}.code`) must define one subclass of advaudio.attacks.base.Attack; "
+            f"it defines {found}."
+        )
+    return kinds[0]
+
+
+def _module(name: str, code: Any) -> ModuleType:
+    path = Path(code) if isinstance(code, str) else Path()
+    parts = path.with_suffix("").parts if path.suffix == ".py" else ()
+    if not parts or not all(part.isidentifier() for part in parts):
+        raise AdvaudioError(
+            f"`attacks.{name}.code` is {code!r}; it must be the path of a Python file below the repository's "
+            "top folder, such as advaudio/attacks/bim.py."
+        )
+    try:
+        module = importlib.import_module(".".join(parts))
+    except ImportError as error:
+        raise AdvaudioError(f"{code} (`attacks.{name}.code`) cannot be imported: {error}.") from error
+    # DVC watches the file that is named here; another of the same name must not run in its place.
+    if Path(module.__file__ or "").resolve() != path.resolve():
+        raise AdvaudioError(
+            f"{code} (`attacks.{name}.code`) is not the file that Python imports, which is {module.__file__}. "
+            "Run from the repository's top folder, or rename the file."
+        )
+    return module

@@ -245,6 +245,11 @@ def _folder_files(folder: Path) -> dict[str, Located]:
             key = path.relative_to(folder).as_posix()
             if not path.is_file():
                 continue
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                raise AdvaudioError(
+                    f"The file {key} in {folder} is a link to a file outside that folder; nothing outside it is "
+                    "read. Copy the file into the folder, or name the folder that holds all files."
+                )
             if not key.isprintable():
                 raise AdvaudioError(f"The file {key!r} in {folder} has an unprintable name; rename it.")
             files[key] = Located(path, None, 0, path.stat().st_size)

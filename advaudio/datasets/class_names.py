@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from advaudio.errors import AdvaudioError
+from advaudio.files import read_csv
 
 
 def read_class_names(clips: Path) -> list[str]:
@@ -17,14 +16,8 @@ def read_class_names(clips: Path) -> list[str]:
     AdvaudioError
         If the table cannot be read, or its labels are not 0, 1, 2, …
     """
-    try:
-        table = pd.read_csv(
-            clips, usecols=["label", "class_name"], dtype={"class_name": str}, keep_default_na=False
-        )
-    except (OSError, ValueError) as error:
-        raise AdvaudioError(
-            f"Could not read the table of clips {clips}: {error}. Run `dvc repro download`."
-        ) from error
+    columns = {"label": int, "class_name": str}
+    table = read_csv(clips, usecols=list(columns), dtype=columns, keep_default_na=False)
     names = table.drop_duplicates().sort_values("label")
     if names["label"].tolist() != list(range(len(names))):
         raise AdvaudioError(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from advaudio.errors import AdvaudioError
-from advaudio.files import open_array, write_csv
+from advaudio.files import open_array, read_csv, write_csv
 
 SAMPLE_RATE = 22_050
 FULL_SCALE = 32_767
@@ -110,8 +110,15 @@ class ClipStore:
         table = read_table(folder / TABLE_FILE)
         samples = open_array(folder / SAMPLES_FILE)
         ends = table["offset"] + table["length"]
+        finite = np.isfinite(table["gain"].to_numpy()).all()
         sound = samples.ndim == 1 and samples.dtype == np.int16
-        if not sound or table["offset"].min() < 0 or table["length"].min() < 1 or ends.max() > len(samples):
+        if (
+            not sound
+            or not finite
+            or table["offset"].min() < 0
+            or table["length"].min() < 1
+            or ends.max() != len(samples)
+        ):
             raise AdvaudioError(
                 f"The clip store {folder} is damaged: {TABLE_FILE} and {SAMPLES_FILE} do not match. "
                 "Run `dvc checkout` to restore it, or delete it and run `dvc repro`."
@@ -143,24 +150,24 @@ def read_table(path: Path) -> pd.DataFrame:
     AdvaudioError
         If it is missing or damaged.
     """
-    try:
-        types = {name: int if kind is int else object for name, kind in COLUMNS.items()}
-        table = pd.read_csv(path, dtype=types, keep_default_na=False)
-        for name, kind in COLUMNS.items():
-            if kind is float and name in table:
-                # Python reads back exactly what was written; whether pandas does depends on its version.
-                table[name] = table[name].map(float)
-    except (OSError, ValueError) as error:
-        raise AdvaudioError(
-            f"Could not read the table of clips {path}: {error}. "
-            "Run `dvc checkout` to restore it, or delete it and run `dvc repro`."
-        ) from error
+    types = {name: int if kind is int else object for name, kind in COLUMNS.items()}
+    table = read_csv(path, dtype=types, keep_default_na=False)
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing or table.empty:
         raise AdvaudioError(
             f"The table of clips {path} has {'no column ' + missing[0] if missing else 'no row'}. "
             "Run `dvc checkout` to restore it, or delete it and run `dvc repro`."
         )
+    for name, kind in COLUMNS.items():
+        if kind is float:
+            # Python reads back exactly what was written; whether pandas does depends on its version.
+            try:
+                table[name] = table[name].map(float)
+            except ValueError as error:
+                raise AdvaudioError(
+                    f"The table of clips {path} has no number in the column {name}: {error}. "
+                    "Run `dvc checkout` to restore it, or delete it and run `dvc repro`."
+                ) from error
     return table[list(COLUMNS)]
 
 

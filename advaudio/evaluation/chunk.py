@@ -23,7 +23,9 @@ from advaudio import parallel
 from advaudio.attacks.base import Attack, Goal, Outcome
 from advaudio.attacks.registry import make_attack
 from advaudio.evaluation.fooling_curve import Array
-from advaudio.files import atomic_path
+from advaudio.files import atomic_path, library_writes
+from advaudio.models.model_file import load_model, read_metadata
+from advaudio.models.registry import own_code
 
 ModelSource = Path | nn.Module
 """A model file, or a module (in tests and notebooks)."""
@@ -77,7 +79,7 @@ def run_chunk(task: Chunk) -> ChunkResult:
     with reproducible(device):
         result = _attack(task, load(task.model, str(device)), device)
     if kept is not None:
-        with atomic_path(kept) as temporary:
+        with atomic_path(kept) as temporary, library_writes():
             save_file({name: np.ascontiguousarray(value) for name, value in vars(result).items()}, temporary)
     return result
 
@@ -97,11 +99,14 @@ def digest(task: Chunk) -> str:
 
 
 def model_digest(source: ModelSource) -> str:
-    """SHA-256 of a model file, or of a module's parameters and buffers."""
+    """SHA-256 of a model file and a user's own code of the network, or of a module's parameters and buffers."""
     whole = hashlib.sha256()
     if isinstance(source, Path):
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        code = own_code(read_metadata(source)["model"])
+        for path in (source, code) if code else (source,):
+            with path.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+        return whole.hexdigest()
     for name, value in source.state_dict().items():
         whole.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return whole.hexdigest()
@@ -117,8 +122,6 @@ def load(source: ModelSource, device: str) -> nn.Module:
 
 @functools.lru_cache(maxsize=2)
 def _load_file(path: Path, device: str) -> nn.Module:
-    from advaudio.models.model_file import load_model
-
     model: nn.Module = load_model(path, device)
     return model.eval().requires_grad_(False)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from advaudio.errors import AdvaudioError
-from advaudio.files import write_csv
+from advaudio.files import read_csv, write_csv
 
 MODELS = ("original", "robust")
 COLUMNS = (
@@ -58,11 +58,8 @@ def read_clip_results(path: Path) -> pd.DataFrame:
     AdvaudioError
         If the file is missing or has other columns.
     """
-    try:
-        # The default parser of older pandas does not return the very float that was written.
-        table = pd.read_csv(path, engine="python")
-    except (OSError, ValueError) as error:
-        raise AdvaudioError(f"Could not read {path}: {error}. Run `dvc repro` to make it.") from error
+    # The default parser of older pandas does not return the very float that was written.
+    table = read_csv(path, engine="python")
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise AdvaudioError(f"{path} has no column {', '.join(missing)}. Delete it and run `dvc repro`.")

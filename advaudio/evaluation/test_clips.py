@@ -35,18 +35,25 @@ def read_test_clips(pictures: Path, split: Path, original: Path, robust: Path) -
     about: dict[str, Any] = read_metadata(original)
     other: dict[str, Any] = read_metadata(robust)
     for key in ("model", "classes", "size", "repeat", "fold", "seed"):
-        if about[key] != other[key]:
+        if about.get(key) is None or about[key] != other.get(key):
             raise AdvaudioError(
-                f"{original} and {robust} cannot be compared: `{key}` is {about[key]} and {other[key]}. "
+                f"{original} and {robust} cannot be compared: `{key}` is {about.get(key)} and {other.get(key)}. "
                 "Run `dvc repro` to train both on the same folds."
             )
     whole = open_array(pictures)
+    if whole.ndim != 3 or whole.dtype != np.float32:
+        raise AdvaudioError(
+            f"{pictures} holds {whole.dtype} of shape {whole.shape}; pictures are float32 of shape (samples, "
+            "height, width). Delete the file and run `dvc repro`."
+        )
     if list(whole.shape[1:]) != list(about["size"]):
         raise AdvaudioError(
             f"{pictures} holds pictures of {whole.shape[1]} × {whole.shape[2]}, but {original} was trained on "
             f"{about['size'][0]} × {about['size'][1]}. Run `dvc repro` to make both from the same parameters."
         )
     parts = read_split(split, about["classes"], len(whole))
+    if about["fold"] not in range(len(parts.folds)):
+        raise AdvaudioError(f"{split} has no fold {about['fold']}, the one of {original}. Run `dvc repro`.")
     rows = np.asarray(parts.folds[about["fold"]].test, dtype=np.int64)
     if not len(rows):
         raise AdvaudioError(f"{split} has no test clip in fold {about['fold']}; raise split.test_share.")

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from advaudio.errors import AdvaudioError
-from advaudio.files import atomic_path
+from advaudio.files import atomic_path, library_writes
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 
 _KEY = "advaudio"
+
+
+class _Metadata(BaseModel):
+    """What a model is built from, strictly typed: a file from outside must not choose what it is called with."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    model: str
+    classes: int
+    size: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
 
 
 def save_model(model: Classifier, path: Path, metadata: dict[str, Any]) -> None:
@@ -37,7 +48,7 @@ def save_model(model: Classifier, path: Path, metadata: dict[str, Any]) -> None:
     }
     # safetensors writes several metadata entries in random order; one entry keeps the bytes the same.
     text = json.dumps({**metadata, "size": list(model.size)}, sort_keys=True, ensure_ascii=False)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, library_writes():
         save_file(tensors, temporary, metadata={_KEY: text})
 
 
@@ -61,8 +72,14 @@ def read_metadata(path: Path) -> dict[str, Any]:
         ) from error
     if text is None:
         raise AdvaudioError(f"{path} is no model file of this project: it lacks the metadata {_KEY!r}.")
-    metadata: dict[str, Any] = json.loads(text)
-    return metadata
+    try:
+        return _Metadata.model_validate_json(text).model_dump()
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise AdvaudioError(
+            f"The metadata of the model file {path} are wrong: {'.'.join(map(str, fault['loc']))}: "
+            f"{fault['msg']}. Run `dvc checkout` to restore it or `dvc repro` to train it again."
+        ) from error
 
 
 def load_model(path: Path, device: str | torch.device = "cpu") -> Classifier:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import torch
@@ -157,15 +159,56 @@ def sum_first_filters(network: nn.Module, layer: str) -> None:
     convolution.in_channels = 1
 
 
-def _user_network(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
-    module_name, _, function_name = name.partition(":")
+def own_code(name: str) -> Path | None:
+    """The file of a user's own network (`package.module:function`); None for the published ones.
+
+    Raises
+    ------
+    AdvaudioError
+        If the module cannot be imported.
+    """
+    if ":" not in name:
+        return None
+    file = _user_module(name).__file__
+    return Path(file).resolve() if file else None
+
+
+def require_watched(name: str, folder: Path) -> None:
+    """Refuse a user's own network that lies below the current folder, but not in the `folder` that DVC watches.
+
+    Raises
+    ------
+    AdvaudioError
+        Also if the module cannot be imported.
+    """
+    file = own_code(name)
+    if file is None or "site-packages" in file.parts or file.is_relative_to(folder.resolve()):
+        return
+    here = Path.cwd().resolve()
+    if file.is_relative_to(here):
+        raise AdvaudioError(
+            f"Parameter `model`: the network {name} lies in {file.relative_to(here)}, which no stage "
+            f"depends on, so a change of it would go unseen. Move it to {folder}/ and write "
+            f"{folder}.{file.stem}:{name.partition(':')[2]}."
+        )
+
+
+def _user_module(name: str) -> ModuleType:
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
+        return importlib.import_module(name.partition(":")[0])
+    except (ImportError, ValueError) as error:
         raise AdvaudioError(
             f"Parameter `model`: could not import {name!r}: {error}. It must be package.module:function, "
             "importable from the folder where the pipeline runs."
         ) from error
+
+
+def _user_network(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
+    module = _user_module(name)
+    function_name = name.partition(":")[2]
+    if not hasattr(module, function_name):
+        raise AdvaudioError(f"Parameter `model`: {module.__name__} has no function {function_name!r}.")
+    function = getattr(module, function_name)
     try:
         network = function(classes, *size)
     except TypeError as error:

@@ -15,10 +15,19 @@ from advaudio.errors import AdvaudioError
 from advaudio.files import ArrayWriter, open_array, read_json, write_json
 from advaudio.progress import Progress, silent
 from advaudio.representations.backend import Array, concatenate
+from advaudio.representations.layout_json import layout, layout_path
 from advaudio.representations.picture import unit_picture
-from advaudio.representations.streaming import layout, layout_path
 
 ROWS_PER_CHUNK = 256
+LAYOUT_KEYS = (
+    "representation",
+    "sections",
+    "width",
+    "clip_seconds",
+    "first_column_seconds",
+    "seconds_per_column",
+    "settings",
+)
 
 
 def join(spectrogram: Array, tonnetz: Array) -> Array:
@@ -50,11 +59,11 @@ def append(
         If the two do not belong to the same clips, a value lies outside [0, 1], or writing fails.
     """
     spectrogram = _open(spectrogram_path)
-    description = read_json(layout_path(spectrogram_path))
+    description = read_json(layout_path(spectrogram_path), *LAYOUT_KEYS)
     tonnetz = None
     if tonnetz_path is not None:
         tonnetz = _open(tonnetz_path)
-        description = _joined_layout(description, read_json(layout_path(tonnetz_path)))
+        description = _joined_layout(description, read_json(layout_path(tonnetz_path), *LAYOUT_KEYS))
         if len(tonnetz) != len(spectrogram):
             raise AdvaudioError(
                 f"{spectrogram_path} holds {len(spectrogram)} pictures and {tonnetz_path} {len(tonnetz)}; "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from advaudio.errors import AdvaudioError
 from advaudio.files import read_json
 
 
@@ -52,15 +53,21 @@ def read_layout(pictures: Path) -> Layout:
     AdvaudioError
         If it is missing or no JSON.
     """
-    content: dict[str, Any] = read_json(Path(pictures).with_suffix(".json"))
-    sections = {section["name"]: section for section in content["sections"]}
-    spectrogram = sections["spectrogram"]
-    return Layout(
-        representation=content["representation"],
-        height=content["height"],
-        width=content["width"],
-        clip_seconds=content["clip_seconds"],
-        frequencies=spectrogram["row_values"],
-        centroids=sections["tonnetz"]["row_values"] if "tonnetz" in sections else (),
-        decibels_per_unit=spectrogram["decibels_per_unit"],
-    )
+    path = Path(pictures).with_suffix(".json")
+    content: dict[str, Any] = read_json(path)
+    try:
+        sections = {section["name"]: section for section in content["sections"]}
+        spectrogram = sections["spectrogram"]
+        return Layout(
+            representation=content["representation"],
+            height=content["height"],
+            width=content["width"],
+            clip_seconds=content["clip_seconds"],
+            frequencies=spectrogram["row_values"],
+            centroids=sections["tonnetz"]["row_values"] if "tonnetz" in sections else (),
+            decibels_per_unit=spectrogram["decibels_per_unit"],
+        )
+    except (KeyError, TypeError) as error:
+        raise AdvaudioError(
+            f"{path} is no layout of pictures ({error}). Delete it and run `dvc repro` to make it anew."
+        ) from error

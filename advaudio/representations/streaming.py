@@ -16,6 +16,7 @@ from advaudio.files import ArrayWriter, open_array, write_json
 from advaudio.parallel import map_ordered
 from advaudio.progress import Progress, silent
 from advaudio.representations.backend import Array, one_thread
+from advaudio.representations.layout_json import layout, layout_path
 from advaudio.representations.picture import Size
 
 if TYPE_CHECKING:
@@ -128,11 +129,6 @@ def build(
     write_json(layout_path(path), description)
 
 
-def layout_path(path: Path) -> Path:
-    """Where the layout of the pictures at `path` lies: the same name, ending in .json."""
-    return Path(path).with_suffix(".json")
-
-
 def _chunks(store: ClipStore, length: int, clips: int) -> list[Chunk]:
     # Imported here, where a store is at hand already: the workers need neither it nor pandas.
     from advaudio.datasets.clip_store import SAMPLES_FILE
@@ -176,39 +172,3 @@ def pictures_on_device(
             pictures = transform(clips.to(device).float() / FULL_SCALE)
             yield pictures.cpu().numpy()
             progress(index + 1, len(chunks), description)
-
-
-def layout(
-    representation: str,
-    sections: list[dict[str, Any]],
-    *,
-    width: int,
-    clip_seconds: float,
-    first_column: float,
-    column_step: float,
-    settings: dict[str, Any],
-) -> dict[str, Any]:
-    """What the rows and columns of a picture mean, as the JSON beside it says.
-
-    Parameters
-    ----------
-    sections
-        Bands of rows from row 0 (bottom) up, each with `name`, `rows`, and what its values mean.
-    first_column, column_step
-        Seconds from the clip's start to the centre of the first column, and between columns.
-    """
-    row = 0
-    placed = []
-    for section in sections:
-        placed.append({**section, "first_row": row})
-        row += section["rows"]
-    return {
-        "representation": representation,
-        "height": row,
-        "width": width,
-        "clip_seconds": clip_seconds,
-        "first_column_seconds": first_column,
-        "seconds_per_column": column_step,
-        "sections": placed,
-        "settings": settings,
-    }

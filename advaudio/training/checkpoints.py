@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 import advaudio
 from advaudio.errors import AdvaudioError
-from advaudio.files import atomic_path
+from advaudio.files import atomic_path, library_writes
 
 FINISHED = "finished"
 _CODE = ("models", "training")
@@ -84,9 +85,13 @@ class Checkpoint:
         advice = f"Delete {self.path} and run the same command again."
         try:
             state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise AdvaudioError(
+                f"The checkpoint {self.path} is refused: it is damaged, or holds code. {advice}"
+            ) from error
         except Exception as error:
             raise AdvaudioError(f"The checkpoint {self.path} cannot be read: {error}. {advice}") from error
-        if state.get("digest") != self.digest:
+        if not isinstance(state, dict) or state.get("digest") != self.digest:
             raise AdvaudioError(
                 f"The checkpoint {self.path} belongs to other parameters, data or code "
                 f"and is refused. {advice}"
@@ -98,7 +103,7 @@ class Checkpoint:
         started = time.monotonic()
         if started < self._next_write and not always:
             return
-        with atomic_path(self.path) as temporary:
+        with atomic_path(self.path) as temporary, library_writes():
             torch.save({**state, "digest": self.digest}, temporary)
         ended = time.monotonic()
         self._next_write = ended + (ended - started) / self.OVERHEAD

@@ -18,7 +18,7 @@ from advaudio.errors import AdvaudioError
 from advaudio.files import atomic_path, open_array, read_json, write_json
 from advaudio.models.model_file import save_model
 from advaudio.models.pretrained import Pretrained, find_weights, load_pretrained
-from advaudio.models.registry import build_model
+from advaudio.models.registry import build_model, own_code
 from advaudio.parallel import device as task_device
 from advaudio.parallel import emit, map_ordered
 from advaudio.progress import Progress, silent
@@ -31,6 +31,7 @@ from advaudio.training.settings import DEFENCES, AdversarialSettings, TrainingSe
 from advaudio.training.watch import Watch
 
 PGD_STEPS = 20
+_RESULT_KEYS = ("repeat", "fold", "validation_accuracy", "validation_loss", "confusion", "curves")
 
 
 @dataclass(frozen=True)
@@ -199,11 +200,13 @@ def train_folds(
     start = load_pretrained(trial, model, pretrained)
     del trial
 
+    code = own_code(model)
     digest = run_digest(
         {
             "pictures": pictures_digest,
             "split": file_digest(split),
             "model": model,
+            "own_code": file_digest(code) if code else None,
             "classes": classes,
             "epochs": epochs,
             "defence": defence,
@@ -285,7 +288,7 @@ def _pretrained_digest(pretrained: str, model: str) -> str:
 
 def _train_task(task: _Task) -> dict[str, Any]:
     if task.result_file.exists():
-        finished: dict[str, Any] = read_json(task.result_file)
+        finished: dict[str, Any] = read_json(task.result_file, *_RESULT_KEYS)
         for row in finished["curves"]:
             emit(Epoch(**row))
         return finished

@@ -5,13 +5,17 @@ It lies outside the outputs that DVC hashes: `TrainingResult.curves` is the reco
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from advaudio.errors import AdvaudioError
 from advaudio.training.loop import Epoch
+
+_FAILURES = (OSError, sqlite3.Error)  # dvclive opens DVC's databases
 
 
 @contextmanager
@@ -25,12 +29,18 @@ def live_curves(folder: Path) -> Iterator[Callable[[Epoch], None]]:
     ----------
     folder
         dvclive's folder; `plots/metrics/fold_0/train_loss.tsv` and so on appear inside.
+
+    Raises
+    ------
+    AdvaudioError
+        If the log cannot be written.
     """
     from dvclive import Live
     from scmrepo.exceptions import SCMError
 
     try:
-        live = Live(str(folder), dvcyaml=None, report=None, save_dvc_exp=False)
+        with _explained(folder):
+            live = Live(str(folder), dvcyaml=None, report=None, save_dvc_exp=False)
     except SCMError:
         yield lambda _: None
         return
@@ -41,12 +51,29 @@ def live_curves(folder: Path) -> Iterator[Callable[[Epoch], None]]:
         row = asdict(epoch)
         repeat, fold, step = row.pop("repeat"), row.pop("fold"), row.pop("epoch")
         curve = f"fold_{fold}" if repeat == 0 else f"repeat_{repeat}/fold_{fold}"
-        with lock:
+        with lock, _explained(folder):
             live.step = step
             for name, value in row.items():
                 if value is not None:
                     live.log_metric(f"{curve}/{name}", value)
             live.make_summary()
 
-    with live:
+    try:
         yield log
+    except BaseException:
+        with suppress(*_FAILURES):
+            live.end()
+        raise
+    with _explained(folder):
+        live.end()
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except _FAILURES as error:
+        raise AdvaudioError(
+            f"Could not write the running log {folder}: {error}. Check the free space and the permissions of its "
+            "folder, then run the same command again."
+        ) from error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from advaudio.errors import AdvaudioError
-from advaudio.files import open_array
+from advaudio.files import open_array, read_csv
 
 PARTS = ("train", "validation", "test", "unused")
 _CHUNK = 1024
@@ -58,15 +58,16 @@ def read_split(path: Path, classes: int, rows: int) -> Split:
     AdvaudioError
         If columns or values are wrong, or a class has nothing to train on in some fold.
     """
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise AdvaudioError(f"Could not read the split {path}: {error}. Run `dvc repro split`.") from error
+    table = read_csv(path)
     columns = [column for column in table.columns if column.startswith("fold_")]
     missing = {"sample", "label", "fold_0"} - set(table.columns)
     if missing:
         raise AdvaudioError(
             f"The split {path} lacks the columns {', '.join(sorted(missing))}. Run `dvc repro split`."
+        )
+    if not all(pd.api.types.is_integer_dtype(table[column]) for column in ("sample", "label")):
+        raise AdvaudioError(
+            f"The split {path} has samples or labels that are no whole numbers. Run `dvc repro split`."
         )
     sample = table["sample"].to_numpy(np.int64)
     label = table["label"].to_numpy(np.int64)

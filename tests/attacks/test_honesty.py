@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,7 @@ from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool, boundaries
 from advaudio.attacks.jsma import Jsma
-from advaudio.attacks.oracle import TopKOracle
-from advaudio.attacks.pia import Pia
+from advaudio.attacks.pia import Pia, TopKOracle
 from advaudio.attacks.registry import make_attack
 from advaudio.errors import AdvaudioError
 from tests.attacks.networks import BlackBox, CountingModel, RoundsAnew, trained_network
@@ -262,12 +262,27 @@ def test_batched_backward_passes_are_those_of_one_class_at_a_time(name: str) -> 
     [
         ("deepfool", {"overshoot": "much"}, r"`overshoot` of the attack deepfool is 'much'"),
         ("jsma", {"iterations": 1.5}, r"`iterations` of the attack jsma is 1\.5"),
-        ("bim_a", {"ball": "l7"}, r"`ball` of the attack bim_a is 'l7': .*'linf' or 'l2'"),
+        ("bim", {"ball": "l7"}, r"`ball` of the attack bim is 'l7': .*'linf' or 'l2'"),
         ("pia", {"standard_deviations": [0.1, "x"]}, r"`standard_deviations` of the attack pia"),
-        ("cwa", {"serach_steps": 3}, r"knows no setting serach_steps"),
-        ("fgsm", {}, r"no attack named 'fgsm'; choose among bim_a"),
+        ("carlini_wagner", {"serach_steps": 3}, r"knows no setting serach_steps"),
+        ("fgsm", {}, r"advaudio/attacks/fgsm.py .* cannot be imported"),
+        ("base", {}, r"must define one subclass .* it defines none"),
     ],
 )
 def test_settings_are_checked_against_their_types(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(AdvaudioError, match=message):
-        make_attack(name, **settings)
+        make_attack(name, code=f"advaudio/attacks/{name}.py", **settings)
+
+
+@pytest.mark.parametrize(
+    "code", [None, 3, "bim", "../bim.py", "/bim.py", "advaudio.attacks.bim", "a-b/bim.py"]
+)
+def test_code_must_be_the_path_of_a_file_in_the_repository(code: Any) -> None:
+    with pytest.raises(AdvaudioError, match=r"`attacks\.mine\.code` is .* must be the path"):
+        make_attack("mine", code=code)
+
+
+def test_code_must_be_the_file_that_python_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AdvaudioError, match="is not the file that Python imports"):
+        make_attack("jsma", code="advaudio/attacks/jsma.py")

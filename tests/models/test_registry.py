@@ -12,7 +12,7 @@ from torch import nn
 from advaudio.errors import AdvaudioError
 from advaudio.models.classifier import Classifier, FixedAdaptivePool, bilinear_matrix
 from advaudio.models.pretrained import load_pretrained
-from advaudio.models.registry import ARCHITECTURES, build_model
+from advaudio.models.registry import ARCHITECTURES, build_model, own_code, require_watched
 from advaudio.models.resnet56 import ResNet56
 
 MEAN, STD = 0.43, 0.21
@@ -162,3 +162,17 @@ def test_a_users_own_network_plugs_in() -> None:
 def test_what_does_not_fit_is_refused(name: str, size: tuple[int, int], message: str) -> None:
     with pytest.raises(AdvaudioError, match=message):
         build_model(name, 3, size)
+
+
+def test_an_own_network_must_lie_where_dvc_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for file in (tmp_path / "networks" / "watched_network.py", tmp_path / "unwatched_network.py"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("def build(classes, height, width): ...\n", encoding="utf-8")
+    for name in ("resnet18", "networks.watched_network:build", "torchvision.models:resnet18"):
+        require_watched(name, Path("networks"))
+    with pytest.raises(AdvaudioError, match=r"unwatched_network\.py, .* networks\.unwatched_network:build"):
+        require_watched("unwatched_network:build", Path("networks"))
+    assert own_code("networks.watched_network:build") == tmp_path / "networks" / "watched_network.py"
+    assert own_code("resnet18") is None

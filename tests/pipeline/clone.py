@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,22 @@ class Clone:
     folder: Path
 
     def run(
-        self, *command: str, check: bool = True, timeout: float = 600, workers: int = 1
+        self,
+        *command: str,
+        check: bool = True,
+        timeout: float = 600,
+        workers: int = 1,
+        variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone and return its result with standard output and error as text.
 
         With one worker a stage starts no processes of its own, which is faster where there is little to do.
+        `variables` are added to the environment.
         """
         result = subprocess.run(
             command,
             cwd=self.folder,
-            env={**environment(), "ADVAUDIO_WORKERS": str(workers)},
+            env={**environment(), "ADVAUDIO_WORKERS": str(workers), **(variables or {})},
             capture_output=True,
             text=True,
             timeout=timeout,

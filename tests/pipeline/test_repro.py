@@ -11,48 +11,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.pipeline.clone import Clone, make_clone, stages_run
+from tests.pipeline.clone import Clone, stages_run
+from tests.pipeline.tiny import OWN_MODEL
 
 pytestmark = pytest.mark.pipeline
 
 ATTACKS = ("bim_a", "bim_b", "jsma", "deepfool", "cwa", "pia")
 ATTACK_STAGES = [f"attack@{name}" for name in ATTACKS]
 ATTACK_METRICS = {"fooling_rate", "auc", "epsilon_90", "perturbation", "robust_fooling_rate", "rho"}
-OWN_MODEL = "tests.pipeline.tiny_network:build"
-TINY = {
-    "datasets__demo__source": {"recordings_per_class": 4, "clips_per_recording": 1},
-    "datasets__demo__clip_seconds": 1.0,
-    "datasets__demo__spectrogram_size": [10, 16],
-    "datasets__demo__tonnetz_size": [6, 16],
-    "augment__pitch_scales": [0.9],
-    "dwt__scales": 24,
-    "split__folds": 2,
-    "training__batch_size": 8,
-    "model": OWN_MODEL,
-    "budgets__quick__training": {"epochs": 10, "repeats": 1, "pretrained": "none"},
-    "budgets__quick__attacks": {
-        "bim_a": [{"steps": 5}],
-        "bim_b": [{"steps": 5}],
-        "jsma": [{"iterations": 20}],
-        "deepfool": [{"iterations": 20}],
-        "cwa": [{"search_steps": 3, "iterations": 20}],
-        "pia": [{"iterations": 10, "samples": 8}],
-    },
-    "evaluation__bootstrap_samples": 50,
-}
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which the whole pipeline has run once, committed."""
-    made = make_clone(tmp_path_factory.mktemp("clone") / "advaudio")
-    made.change_params(**TINY)
-    (made.folder / "dvc.lock").unlink(missing_ok=True)
-    made.commit("tiny parameters")
-    result = made.run("dvc", "repro", workers=2)
-    assert stages_run(result.stdout)[-1] == "report"
-    made.commit("first run")
-    return made
 
 
 def _metrics(clone: Clone) -> dict[str, Any]:

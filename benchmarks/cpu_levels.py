@@ -1,0 +1,130 @@
+"""Which outputs change with the instructions that a CPU has, forced by environment variables, and by how much.
+
+    python -m benchmarks.cpu_levels --out results/cpu-levels.json
+
+The tiny pipeline of the tests runs once per setting, in a temporary clone, up to training; every output is
+held against the first run's. With --python another interpreter runs it (its packages must be installed).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from safetensors.numpy import load_file
+
+from advaudio.files import open_array, write_json
+from tests.pipeline.clone import environment
+from tests.pipeline.tiny import make_tiny_clone
+
+STAGES = ("download", "augment", "stft", "dwt", "tonnetz", "append", "split", "train")
+OUTPUTS = {
+    "download": ("data/raw/samples.npy", "data/raw/clips.csv"),
+    "augment": ("data/augmented/samples.npy", "data/augmented/clips.csv"),
+    "stft": ("data/stft/pictures.npy",),
+    "dwt": ("data/dwt/pictures.npy",),
+    "tonnetz": ("data/tonnetz/pictures.npy",),
+    "append": ("data/pictures/pictures.npy",),
+    "split": ("data/split.csv",),
+    "train": ("models/original.safetensors", "outputs/train/folds.csv"),
+}
+NO_AVX = "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+NO_AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+SETTINGS: dict[str, dict[str, str]] = {
+    "as the CPU is": {},
+    "four workers": {"ADVAUDIO_WORKERS": "4"},
+    "NumPy without AVX-512": {"NPY_DISABLE_CPU_FEATURES": NO_AVX512},
+    "NumPy without AVX2": {"NPY_DISABLE_CPU_FEATURES": NO_AVX},
+    "OpenBLAS as on Haswell": {"OPENBLAS_CORETYPE": "Haswell"},
+    "OpenBLAS as on Nehalem": {"OPENBLAS_CORETYPE": "Nehalem"},
+    "Numba for any x86-64": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+    "PyTorch with AVX2": {"ATEN_CPU_CAPABILITY": "avx2"},
+    "PyTorch without AVX": {"ATEN_CPU_CAPABILITY": "default"},
+    "oneDNN with AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "oneDNN with SSE4.1": {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "MKL, the same on all CPUs": {"MKL_CBWR": "COMPATIBLE"},
+    "PyTorch, oneDNN and MKL with AVX2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    },
+}
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="JSON to write")],
+    python: Annotated[Path, typer.Option(help="interpreter that runs the stages")] = Path(sys.executable),
+    only: Annotated[str, typer.Option(help="settings whose name holds this text, and the first")] = "",
+) -> None:
+    """Run the stages once per setting, and tell how far each output lies from the first run's."""
+    table: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as work:
+        first = _run(Path(work) / "0", Path(sys.executable), {})
+        for number, (name, variables) in enumerate(SETTINGS.items(), start=1):
+            if only in name:
+                folder = _run(Path(work) / str(number), python, variables)
+                table[name] = {
+                    output: _difference(first / output, folder / output)
+                    for outputs in OUTPUTS.values()
+                    for output in outputs
+                }
+                print(
+                    name, json.dumps({key: value for key, value in table[name].items() if value}), flush=True
+                )
+    write_json(out, {"cpu": _cpu(), "python": str(python.name), "differences": table})
+
+
+def _run(folder: Path, python: Path, variables: dict[str, str]) -> Path:
+    make_tiny_clone(folder)
+    numba = {"NUMBA_CACHE_DIR": str(folder / ".numba")}
+    for stage in STAGES:
+        subprocess.run(
+            [python, "-m", f"stages.{stage}"],
+            cwd=folder,
+            env=environment() | {"ADVAUDIO_WORKERS": "1"} | numba | variables,
+            check=True,
+            capture_output=True,
+        )
+    return folder
+
+
+def _difference(reference: Path, other: Path) -> dict[str, float] | None:
+    """None if the bytes are the same; otherwise how many values differ, and the largest difference."""
+    digests = [hashlib.sha256(path.read_bytes()).digest() for path in (reference, other)]
+    if digests[0] == digests[1]:
+        return None
+    pairs = list(zip(_arrays(reference), _arrays(other), strict=True))
+    values = sum(a.size for a, _ in pairs)
+    return {
+        "values": values,
+        "share_different": sum(int((a != b).sum()) for a, b in pairs) / max(1, values),
+        "largest": max((float(np.abs(a - b).max()) for a, b in pairs if a.size), default=0.0),
+    }
+
+
+def _arrays(path: Path) -> list[np.ndarray[Any, Any]]:
+    if path.suffix == ".npy":
+        return [np.asarray(open_array(path), dtype=np.float64)]
+    if path.suffix == ".safetensors":
+        return [value.astype(np.float64) for _, value in sorted(load_file(path).items())]
+    return []
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), os.uname().machine
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

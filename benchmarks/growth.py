@@ -1,0 +1,214 @@
+"""How time, memory, disk and DVC's own work grow with clips, folds and attacks: measured at 1×, 2×, 4× and 8×.
+
+    python -m benchmarks.growth --out results/growth
+
+writes `<out>.json`, `<out>.png` and `<out>.md`. It takes about five minutes on two quiet cores: the tests'
+tiny pipeline with the demo's transforms, one pitch-shifted copy, and a tiny network.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import typer
+import yaml
+
+from advaudio.files import write_json, write_text
+from tests.pipeline.clone import Clone, environment
+from tests.pipeline.tiny import make_tiny_clone
+
+FACTORS = (1, 2, 4, 8)
+CLIPS = 40
+CLIP_SECONDS = 3.0
+AUDIOSET_CLIPS, AUDIOSET_SECONDS = 2_084_320, 10.0
+STAGES = (
+    *("download", "augment", "stft", "dwt", "tonnetz", "append", "split", "train", "train_fgsm"),
+    *("attack@deepfool", "rho"),
+)
+OF_AUDIO = ("download", "augment", "stft", "dwt", "tonnetz")
+OF_PICTURES = ("append", "split")
+# The transforms as the demo has them; a tiny network, whose cost says how training grows, not what it costs.
+SMALL = {
+    "datasets__demo__clip_seconds": CLIP_SECONDS,
+    "datasets__demo__spectrogram_size": [18, 20],
+    "datasets__demo__tonnetz_size": [6, 20],
+    "dwt__scales": 128,
+}
+PRODUCED = ("data", "models", "outputs")
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="path of the results, without their endings")] = Path(
+        "results/growth"
+    ),
+) -> None:
+    """Measure, fit a line to each cost of each stage, and say what it means for AudioSet."""
+    with tempfile.TemporaryDirectory() as work:
+        by_clips = [_clips(Path(work) / f"clips{factor}", factor) for factor in FACTORS]
+        by_folds = [_folds(Path(work) / f"clips{FACTORS[-1]}", 2 * factor) for factor in (1, 2, 4)]
+        by_attacks = [_attacks(Path(work) / "clips1", 6 * factor) for factor in FACTORS]
+    fits = {
+        stage: {kind: _fit(by_clips, stage, kind) for kind in ("seconds", "megabytes", "disk")}
+        for stage in STAGES
+    }
+    dvc = {
+        kind: _line([run["clips"] for run in by_clips], [run["dvc"][kind] for run in by_clips])
+        for kind in ("commit", "status")
+    }
+    result = {
+        "cores": os.cpu_count(),
+        "by_clips": by_clips,
+        "by_folds": by_folds,
+        "by_attacks": by_attacks,
+        "fits": fits,
+        "dvc_by_clips": dvc,
+    }
+    write_json(out.with_suffix(".json"), result)
+    write_text(out.with_suffix(".md"), _table(result))
+    _plot(result, out.with_suffix(".png"))
+
+
+def _clips(folder: Path, factor: int) -> dict[str, Any]:
+    source = {"recordings_per_class": 4 * factor, "clips_per_recording": 1}
+    clone = make_tiny_clone(folder)
+    clone.change_params(**SMALL, datasets__demo__source=source)
+    stages = {stage: _measure(clone, stage) for stage in STAGES}
+    # Attacks and the report that are not measured would have no outputs to keep.
+    kept = [stage for stage in STAGES if stage != "rho"]
+    commit = _timed(clone, "dvc", "commit", "--force", "--quiet", *kept)
+    status = _timed(clone, "dvc", "status", "--quiet", *kept)
+    print(f"{CLIPS * factor} clips: {sum(run['seconds'] for run in stages.values()):.0f} CPU s", flush=True)
+    return {"clips": CLIPS * factor, "stages": stages, "dvc": {"commit": commit, "status": status}}
+
+
+def _folds(folder: Path, folds: int) -> dict[str, Any]:
+    clone = Clone(folder)
+    clone.change_params(split__folds=folds)
+    stages = {stage: _measure(clone, stage) for stage in ("split", "train")}
+    return {"folds": folds, "train": stages["train"]}
+
+
+def _attacks(folder: Path, count: int) -> dict[str, Any]:
+    """DVC's own time to read a pipeline of so many attack stages and to find out what would run."""
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for number in range(count - 6):
+        name = f"more{number}"
+        params["attacks"][name] = params["attacks"]["deepfool"]
+        params["budgets"]["quick"]["attacks"][name] = params["budgets"]["quick"]["attacks"]["deepfool"]
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    seconds = _timed(Clone(folder), "dvc", "status", "--quiet", check=False)
+    return {"attacks": count, "stages": count + 11, "status": seconds}
+
+
+def _measure(clone: Clone, stage: str) -> dict[str, float]:
+    """CPU seconds of the stage and its workers, its highest memory in MB (of one process), its outputs in MB."""
+    before = _produced(clone.folder)
+    name, _, argument = stage.partition("@")
+    if name == "rho":
+        clone.change_params(
+            attacks={
+                "deepfool": yaml.safe_load((clone.folder / "params.yaml").read_text())["attacks"]["deepfool"]
+            }
+        )
+    command = [sys.executable, "-m", f"stages.{name}", *([argument] if argument else [])]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=clone.folder, env=environment(), stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{stage} ended with {process.returncode}")
+    return {
+        "seconds": usage.ru_utime + usage.ru_stime,
+        "wall": time.perf_counter() - started,
+        "megabytes": usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
+        "disk": (_produced(clone.folder) - before) / 1e6,
+    }
+
+
+def _produced(folder: Path) -> float:
+    return float(
+        sum(path.stat().st_size for top in PRODUCED for path in (folder / top).rglob("*") if path.is_file())
+    )
+
+
+def _timed(clone: Clone, *command: str, check: bool = True) -> float:
+    started = time.perf_counter()
+    clone.run(*command, check=check)
+    return time.perf_counter() - started
+
+
+def _fit(runs: list[dict[str, Any]], stage: str, kind: str) -> dict[str, float]:
+    return _line([run["clips"] for run in runs], [run["stages"][stage][kind] for run in runs])
+
+
+def _line(counts: list[float], costs: list[float]) -> dict[str, float]:
+    """Fixed cost and cost of one more, by least squares, and the largest miss as a share of the largest cost."""
+    each, fixed = np.polyfit(counts, costs, 1)
+    miss = np.abs(np.polyval([each, fixed], counts) - costs).max() / max(np.abs(costs).max(), 1e-9)
+    return {"fixed": float(fixed), "each": float(each), "miss": float(miss)}
+
+
+def _table(result: dict[str, Any]) -> str:
+    lines = [
+        "| stage | fixed s | s per 1,000 clips | off the line | MB at 8× | MB per 1,000 clips | disk MB per 1,000 clips "
+        "| AudioSet: CPU hours | AudioSet: disk GB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for stage, fit in result["fits"].items():
+        longer = AUDIOSET_SECONDS / CLIP_SECONDS if stage in OF_AUDIO else 1.0
+        wider = longer if stage in ("download", "augment") else 1.0
+        hours, disk = "depends on the network", ""
+        if stage in OF_AUDIO + OF_PICTURES:
+            hours = f"{max(0.0, fit['seconds']['each']) * AUDIOSET_CLIPS * longer / 3600:,.0f}"
+            disk = f"{max(0.0, fit['disk']['each']) * AUDIOSET_CLIPS * wider / 1000:,.0f}"
+        lines.append(
+            f"| {stage} | {fit['seconds']['fixed']:.1f} | {1000 * fit['seconds']['each']:.1f} | "
+            f"{100 * fit['seconds']['miss']:.0f} % | {result['by_clips'][-1]['stages'][stage]['megabytes']:.0f} | "
+            f"{1000 * fit['megabytes']['each']:.0f} | {1000 * fit['disk']['each']:.1f} | {hours} | {disk} |"
+        )
+    commit, status = result["dvc_by_clips"]["commit"], result["dvc_by_clips"]["status"]
+    lines += [
+        "",
+        f"DVC keeping the outputs: {commit['fixed']:.1f} s and {1000 * commit['each']:.1f} s per 1,000 clips; looking "
+        f"whether they changed: {status['fixed']:.1f} s and {1000 * status['each']:.2f} s per 1,000 clips.",
+        "",
+        "| folds | CPU s of `train` | MB |",
+        "|---|---|---|",
+        *(
+            f"| {run['folds']} | {run['train']['seconds']:.1f} | {run['train']['megabytes']:.0f} |"
+            for run in result["by_folds"]
+        ),
+        "",
+        "| attacks | stages | `dvc status`, s |",
+        "|---|---|---|",
+        *(f"| {run['attacks']} | {run['stages']} | {run['status']:.1f} |" for run in result["by_attacks"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _plot(result: dict[str, Any], path: Path) -> None:
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    clips = [run["clips"] for run in result["by_clips"]]
+    for kind, axis, label in zip(
+        ("seconds", "megabytes", "disk"), axes, ("CPU s", "MB in memory", "MB on disk"), strict=True
+    ):
+        for stage in STAGES:
+            axis.plot(clips, [run["stages"][stage][kind] for run in result["by_clips"]], "o-", label=stage)
+        axis.set(xlabel="clips", ylabel=label, xscale="log", xticks=clips, xticklabels=clips)
+        axis.minorticks_off()
+    axes[2].legend(fontsize=7, ncols=2)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    typer.run(main)

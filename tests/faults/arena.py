@@ -1,0 +1,201 @@
+"""A finished tiny pipeline in which single stages are run, harmed, looked at, and run again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.pipeline.clone import ROOT, Clone, environment
+
+SABOTEUR = Path(__file__).parent / "saboteur"
+PRODUCED = ("data", "models", "outputs", "metrics", "report")
+FAULTS_DONE = ROOT / ".pytest_cache" / "faults.csv"
+PATIENCE = 300.0
+ORPHAN_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run of a stage ended; a negative status is the signal that killed it."""
+
+    status: int
+    said: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's command, the data files that it reads, and its outputs (files or folders)."""
+
+    name: str
+    command: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass
+class Arena:
+    """A copy of a clone without DVC's cache: the undisturbed outputs, and what every file of them hashes to."""
+
+    folder: Path
+    origin: Path
+    stages: dict[str, Stage]
+    digests: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def start(
+        self,
+        stage: Stage,
+        *,
+        workers: int = 1,
+        fault: str | None = None,
+        before: Callable[[], None] | None = None,
+        wrapper: tuple[str, ...] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start a stage in a process group of its own."""
+        added = {"ADVAUDIO_WORKERS": str(workers), "COLUMNS": "1000", **(variables or {})}
+
+        def prepare() -> None:
+            # Whoever runs the tests in the background has them ignore Ctrl-C, and their children with them.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if before is not None:
+                before()
+
+        if fault is not None:
+            added |= {"PYTHONPATH": str(SABOTEUR), "FAULT": fault}
+        return subprocess.Popen(
+            [*wrapper, sys.executable, *stage.command],
+            cwd=self.folder,
+            env=environment() | added,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            preexec_fn=prepare,
+        )
+
+    def finish(self, process: subprocess.Popen[str], started: float) -> Ended:
+        """Wait for the end of a stage and of every process that it started."""
+        said = process.communicate(timeout=PATIENCE)[0]
+        seconds = time.monotonic() - started
+        self._no_orphans(process.pid)
+        return Ended(process.returncode, said, seconds)
+
+    def run(self, stage: Stage, **how: Any) -> Ended:
+        """Run a stage to its end."""
+        started = time.monotonic()
+        ended = self.finish(self.start(stage, **how), started)
+        if ended.status == 0:
+            self.seconds[stage.name] = ended.seconds
+        return ended
+
+    def note(self, stage: Stage, kind: str) -> None:
+        """Add a line to the list of the faults that were done and well ended."""
+        FAULTS_DONE.parent.mkdir(exist_ok=True)
+        with FAULTS_DONE.open("a", encoding="utf-8") as file:
+            file.write(f"{stage.name},{kind}\n")
+
+    def forget(self, stage: Stage) -> None:
+        """Remove a stage's outputs, as DVC does before it runs it, and its scratch."""
+        for name in stage.outputs:
+            path = self.folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / ".advaudio", ignore_errors=True)
+
+    def check_whole(self, stage: Stage) -> None:
+        """Every file among the stage's outputs is the undisturbed one, to the last bit."""
+        for name, digest in self.found(stage).items():
+            assert self.digests.get(name) == digest, f"{name} is half-written or wrong"
+
+    def check_same(self, stage: Stage) -> None:
+        """The stage's outputs are there and the undisturbed ones, and nothing is left behind."""
+        expected = {name for name in self.digests if _within(name, stage.outputs)}
+        found = self.found(stage)
+        assert found == {name: self.digests[name] for name in expected}
+        self.check_no_leftovers()
+
+    def check_no_leftovers(self) -> None:
+        """No temporary file lies among the outputs of any stage."""
+        for top in PRODUCED:
+            left = [path for path in (self.folder / top).rglob(".*") if path.name != ".gitignore"]
+            assert left == []
+
+    def restore(self) -> None:
+        """Put every stage's undisturbed outputs back."""
+        shutil.rmtree(self.folder / ".advaudio", ignore_errors=True)
+        for top in PRODUCED:
+            shutil.rmtree(self.folder / top)
+            shutil.copytree(self.origin / top, self.folder / top)
+
+    def found(self, stage: Stage) -> dict[str, str]:
+        files: dict[str, str] = {}
+        for name in stage.outputs:
+            files |= digests(self.folder, name)
+        return files
+
+    @staticmethod
+    def _no_orphans(group: int) -> None:
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while True:
+            try:
+                os.killpg(group, 0)
+            except (ProcessLookupError, PermissionError):
+                return
+            if time.monotonic() > deadline:
+                with suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+                raise AssertionError("worker processes outlived their stage")
+            time.sleep(0.05)
+
+
+def digests(folder: Path, name: str) -> dict[str, str]:
+    """SHA-256 of a file, or of every file in a folder, by relative path; Git's own files do not count."""
+    top = folder / name
+    files = [path for path in top.rglob("*") if path.is_file()] if top.is_dir() else [top]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.is_file() and path.name != ".gitignore"
+    }
+
+
+def _within(name: str, paths: tuple[str, ...]) -> bool:
+    return any(name == path or name.startswith(f"{path}/") for path in paths)
+
+
+def make_arena(clone: Clone, folder: Path) -> Arena:
+    """Copy a finished clone: real files instead of links into DVC's cache, which is left behind."""
+    work, origin = folder / "work", folder / "origin"
+    shutil.copytree(clone.folder, origin, ignore=shutil.ignore_patterns("cache", "tmp", "__pycache__"))
+    for path in origin.rglob("*"):
+        if path.is_file():
+            path.chmod(path.stat().st_mode | 0o200)
+    shutil.copytree(origin, work)
+    stages = {}
+    for name, locked in clone.lock().items():
+        inputs: list[str] = []
+        for dependency in (entry["path"] for entry in locked["deps"]):
+            if dependency.split("/")[0] in PRODUCED:
+                inputs += digests(work, dependency)
+        stages[name] = Stage(
+            name,
+            tuple(locked["cmd"].split()[1:]),
+            tuple(inputs),
+            tuple(entry["path"] for entry in locked["outs"]),
+        )
+    made = Arena(work, origin, stages)
+    for stage in stages.values():
+        for output in stage.outputs:
+            made.digests |= digests(work, output)
+    return made

@@ -1,0 +1,49 @@
+"""A clone whose pipeline runs in a minute: parameters so small that only the plumbing is left."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.pipeline.clone import ROOT, Clone, make_clone
+
+OWN_MODEL = "networks.tiny_network:build"
+ATTACKS = ("bim_a", "bim_b", "jsma", "deepfool", "cwa", "pia")
+ATTACK_STAGES = [f"attack@{name}" for name in ATTACKS]
+STAGE_NAMES = [
+    *("download", "augment", "stft", "dwt", "tonnetz", "append", "split", "train", "train_fgsm"),
+    *ATTACK_STAGES,
+    *("rho", "report"),
+]
+TINY: dict[str, Any] = {
+    "datasets__demo__source": {"recordings_per_class": 4, "clips_per_recording": 1},
+    "datasets__demo__clip_seconds": 1.0,
+    "datasets__demo__spectrogram_size": [10, 16],
+    "datasets__demo__tonnetz_size": [6, 16],
+    "augment__pitch_scales": [0.9],
+    "dwt__scales": 24,
+    "split__folds": 2,
+    "training__batch_size": 8,
+    "model": OWN_MODEL,
+    "budgets__quick__training": {"epochs": 10, "repeats": 1, "pretrained": "none"},
+    "budgets__quick__attacks": {
+        "bim_a": [{"steps": 5}],
+        "bim_b": [{"steps": 5}],
+        "jsma": [{"iterations": 20}],
+        "deepfool": [{"iterations": 20}],
+        "cwa": [{"search_steps": 3, "iterations": 20}],
+        "pia": [{"iterations": 10, "samples": 8}],
+    },
+    "evaluation__bootstrap_samples": 50,
+}
+
+
+def make_tiny_clone(folder: Path) -> Clone:
+    """A clone with tiny parameters and no results, committed."""
+    clone = make_clone(folder)
+    clone.change_params(**TINY)
+    shutil.copy2(ROOT / "tests" / "pipeline" / "tiny_network.py", folder / "networks")
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    clone.commit("tiny parameters")
+    return clone
