@@ -35,7 +35,6 @@ FOLDERS = {
     "stft": "data/stft",
     "dwt": "data/dwt",
     "append": "data/pictures",
-    "train": "models",
     "attack@deepfool": "outputs/attacks",
 }
 ONE_MESSAGE = "Error: "
