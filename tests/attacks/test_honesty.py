@@ -111,8 +111,9 @@ def test_an_example_that_does_not_hold_is_dropped(case: Case) -> None:
 )
 def test_success_outlasts_another_rounding(attack: Attack) -> None:
     torch.manual_seed(3)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 5))
-    network[1].weight.data *= 8
+    first = nn.Linear(16, 32)
+    first.weight.data *= 8
+    network = nn.Sequential(nn.Flatten(), first, nn.Tanh(), nn.Linear(32, 5))
     pictures = 0.3 + 0.4 * torch.rand(400, 1, 4, 4)
     best = network(pictures).topk(2)
     far = best.values.diff().abs().squeeze(1) > 0.1

@@ -36,6 +36,7 @@ def test_every_stage_left_its_metrics_under_stable_names(clone: Clone) -> None:
     assert set(metrics) == {
         "metrics/train.json",
         "metrics/train_fgsm.json",
+        "metrics/masking.json",
         "metrics/rho.json",
         *(f"metrics/attacks/{name}.json" for name in ATTACKS),
     }
@@ -67,7 +68,7 @@ def test_second_repro_runs_nothing_and_git_stays_clean(clone: Clone) -> None:
 def test_forced_rerun_with_another_number_of_workers_is_bitwise_the_same(clone: Clone) -> None:
     before = clone.output_hashes()
     result = clone.run("dvc", "repro", "--force", workers=1)
-    assert len(stages_run(result.stdout)) == 17
+    assert len(stages_run(result.stdout)) == 18
     assert clone.output_hashes() == before
 
 
@@ -79,13 +80,21 @@ def test_one_attack_setting_reruns_that_attack_alone(clone: Clone) -> None:
 
 def test_representation_reruns_from_append(clone: Clone) -> None:
     result = clone.run("dvc", "exp", "run", "--set-param", "representation=stft")
-    assert stages_run(result.stdout) == ["append", "train", "train_fgsm", *ATTACK_STAGES, "rho", "report"]
+    assert stages_run(result.stdout) == [
+        "append",
+        "train",
+        "train_fgsm",
+        *ATTACK_STAGES,
+        "masking",
+        "rho",
+        "report",
+    ]
     _back_to_baseline(clone)
 
 
 def test_model_reruns_training_and_comes_back_from_the_run_cache(clone: Clone) -> None:
     result = clone.run("dvc", "exp", "run", "--set-param", "model=resnet56")
-    after_training = ["train", "train_fgsm", *ATTACK_STAGES, "rho", "report"]
+    after_training = ["train", "train_fgsm", *ATTACK_STAGES, "masking", "rho", "report"]
     assert stages_run(result.stdout) == after_training
     changes = json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout)
     for path, metric in [("metrics/train.json", "accuracy"), ("metrics/attacks/cwa.json", "fooling_rate")]:

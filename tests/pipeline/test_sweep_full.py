@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.pipeline.clone import Clone, make_clone
+from tests.pipeline.clone import Clone
 from tests.pipeline.sweep_scenes import (
     Grid,
     Hashes,
@@ -31,12 +31,12 @@ from tests.pipeline.sweep_scenes import (
     sweeping,
     swept,
 )
-from tests.pipeline.test_repro import OWN_MODEL, TINY
+from tests.pipeline.tiny import OWN_MODEL, make_tiny_clone
 
 pytestmark = pytest.mark.sweep
 
 REPRESENTATIONS = ("stft", "dwt", "stft_tonnetz", "dwt_tonnetz")
-MODELS = {"tests.pipeline.tiny_network-build": f'"{OWN_MODEL}"', "resnet56": "resnet56"}
+MODELS = {"networks.tiny_network-build": f'"{OWN_MODEL}"', "resnet56": "resnet56"}
 GRID = Grid(
     settings=(f"representation={','.join(REPRESENTATIONS)}", f"model={','.join(MODELS.values())}"),
     cells={
@@ -47,7 +47,7 @@ GRID = Grid(
 )
 SHARED_ONCE = ("download", "augment", "stft", "dwt", "tonnetz", "split")
 WHOLE_RUNS = {**dict.fromkeys(SHARED_ONCE, 1), "append": 4} | dict.fromkeys(
-    ("train", "train_fgsm", "attack@deepfool", "rho", "report"), 8
+    ("train", "train_fgsm", "attack@deepfool", "masking", "rho", "report"), 8
 )
 
 
@@ -65,16 +65,13 @@ def figures() -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A commit with tiny parameters and one attack; nothing has run."""
-    clone = make_clone(tmp_path_factory.mktemp("tiny") / "advaudio")
-    clone.change_params(
-        **{**TINY, "datasets__demo__spectrogram_size": [16, 16], "evaluation__example_clips": 1}
-    )
+    clone = make_tiny_clone(tmp_path_factory.mktemp("tiny") / "advaudio")
+    clone.change_params(**{"datasets__demo__spectrogram_size": [16, 16], "evaluation__example_clips": 1})
     path = clone.folder / "params.yaml"
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     params["attacks"] = {"deepfool": params["attacks"]["deepfool"]}
     params["budgets"]["quick"]["training"]["epochs"] = 2
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    (clone.folder / "dvc.lock").unlink()
     for metrics in (clone.folder / "metrics").rglob("*.json"):
         metrics.unlink()
     clone.commit("tiny parameters")
@@ -88,7 +85,7 @@ def expected(tiny: Clone, tmp_path_factory: pytest.TempPathFactory, figures: dic
     figures["sequential_seconds"] = one_after_the_other(clone, GRID)
     hashes = metrics_of(clone)
     assert set(hashes) == set(GRID.cells)
-    assert all(len(files) == 4 for files in hashes.values())
+    assert all(len(files) == 5 for files in hashes.values())
     return hashes
 
 

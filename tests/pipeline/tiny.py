@@ -14,7 +14,7 @@ ATTACK_STAGES = [f"attack@{name}" for name in ATTACKS]
 STAGE_NAMES = [
     *("download", "augment", "stft", "dwt", "tonnetz", "append", "split", "train", "train_fgsm"),
     *ATTACK_STAGES,
-    *("rho", "report"),
+    *("masking", "rho", "report"),
 ]
 TINY: dict[str, Any] = {
     "datasets__demo__source": {"recordings_per_class": 4, "clips_per_recording": 1},
@@ -27,6 +27,7 @@ TINY: dict[str, Any] = {
     "training__batch_size": 8,
     "model": OWN_MODEL,
     "budgets__quick__training": {"epochs": 10, "repeats": 1, "pretrained": "none"},
+    "budgets__quick__masking": {"clips": 8, "epsilons": [0.02, 0.1], "steps": [2, 4], "restarts": 1},
     "budgets__quick__attacks": {
         "bim_a": [{"steps": 5}],
         "bim_b": [{"steps": 5}],
