@@ -100,9 +100,12 @@ def parse_yaml(content: bytes) -> Any:
 
 def need_table(source: Source, path: str) -> pd.DataFrame:
     """A CSV file that must be there; "inf" and empty fields of number columns are read as such."""
+    content = need(source, path)
     try:
-        return pd.read_csv(io.BytesIO(need(source, path)))
-    except ValueError as error:
+        if not content.endswith(b"\n"):
+            raise ValueError("its last line is cut off")
+        return pd.read_csv(io.BytesIO(content))
+    except (ValueError, OverflowError) as error:
         raise AdvaudioError(f"{path} of {source.name} is no table: {error}.") from error
 
 
