@@ -153,7 +153,7 @@ def test_a_users_own_network_plugs_in() -> None:
         ("resnet19", (24, 24), "there is no model 'resnet19'"),
         ("vgg16", (24, 12), "24×12 are too small"),
         ("no.such.package:net", (24, 24), "could not import"),
-        (f"{__name__}:missing", (24, 24), "could not import"),
+        (f"{__name__}:missing", (24, 24), "has no function 'missing'"),
         (f"{__name__}:wrong_output", (24, 24), r"must be \(2, 3\)"),
         (f"{__name__}:no_network", (24, 24), "gave a str"),
         (f"{__name__}:rgb_network", (24, 24), "could not be called"),

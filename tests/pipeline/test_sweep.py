@@ -59,6 +59,7 @@ def expected(toy: Clone, tmp_path_factory: pytest.TempPathFactory) -> Hashes:
     return hashes
 
 
+@pytest.mark.sweep
 def test_kills_cost_no_cell_and_a_failed_cell_stops_no_other(
     toy: Clone, expected: Hashes, tmp_path: Path
 ) -> None:
@@ -90,6 +91,7 @@ def test_kills_cost_no_cell_and_a_failed_cell_stops_no_other(
     assert 0 < times["stages"]["download"] < times["seconds"]
 
 
+@pytest.mark.sweep
 def test_through_a_scheduler_and_remotes(toy: Clone, expected: Hashes, tmp_path: Path) -> None:
     clone = copy_of(toy, tmp_path / "toy")
     give_remotes(clone, tmp_path / "remotes")

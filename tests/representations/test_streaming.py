@@ -154,6 +154,10 @@ def test_the_layout_tells_when_and_how_high(built: Path) -> None:
     assert np.mean(frequencies) == pytest.approx(RATE / 4)
 
 
+def _change_layout(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -163,7 +167,8 @@ def test_the_layout_tells_when_and_how_high(built: Path) -> None:
         (lambda f: np.save(f / "tonnetz.npy", np.zeros((20, 6))), "float64"),
         (lambda f: (f / "tonnetz.npy").write_bytes(b"nothing"), "tonnetz.npy"),
         (lambda f: (f / "tonnetz.json").unlink(), "tonnetz.json"),
-        (lambda f: (f / "tonnetz.json").write_text('{"clip_seconds": 9}'), "clip_seconds"),
+        (lambda f: (f / "tonnetz.json").write_text('{"clip_seconds": 9}'), "no representation"),
+        (lambda f: _change_layout(f / "tonnetz.json", clip_seconds=9), "clip_seconds"),
     ],
 )
 def test_appending_what_does_not_belong_together(

@@ -61,7 +61,7 @@ def test_values_that_a_name_cannot_hold_still_have_different_names() -> None:
         ),
         (
             ["attacks.deepfool.overshot=1"],
-            r"did you mean `attacks\.deepfool\.overshoot`.*has: ball, overshoot",
+            r"did you mean `attacks\.deepfool\.overshoot`.*has: ball, code, overshoot",
         ),
         (["model=alexnt,vgg16"], r"`model` is 'alexnt' \(did you mean 'alexnet'\?\); valid are: alexnet"),
         (["model=alexnt", "representation=stft,mel"], "`model` is 'alexnt'.*`representation` is 'mel'"),
