@@ -49,6 +49,8 @@ FOLDERS_USED_IN_PART = {
     "rho": {"outputs/attacks"},
     "report": {"outputs/attacks"},
 }
+# Safetensors opens files outside Python, where the recorder does not see them.
+MODELS = {"models/original.safetensors", "models/robust.safetensors"}
 USERS_FOLDERS = {"networks"}
 # The report prints the parameters as text, so it reads the file itself.
 SHOWS_PARAMETERS = {"report"}
@@ -103,7 +105,7 @@ def test_run_opened_what_is_declared_and_nothing_else(clone: Clone, records: dic
         }
         assert sorted(foreign) == [], f"stage {name} opened files that it does not declare"
         unused = {path for path in declared if not any(_within(file, {path}) for file in opened)}
-        assert unused == UNUSED_IN_THIS_RUN.get(name, set()), f"stage {name}"
+        assert unused - MODELS == UNUSED_IN_THIS_RUN.get(name, set()), f"stage {name}"
         partly = {
             path
             for path in declared - unused - USERS_FOLDERS
