@@ -31,7 +31,7 @@ from tests.pipeline.sweep_scenes import (
 )
 from tests.pipeline.toy import make_toy
 
-pytestmark = pytest.mark.pipeline
+pytestmark = pytest.mark.sweep
 
 GRID = Grid(
     settings=("representation=stft,dwt", "model=alexnet"),
@@ -59,7 +59,6 @@ def expected(toy: Clone, tmp_path_factory: pytest.TempPathFactory) -> Hashes:
     return hashes
 
 
-@pytest.mark.sweep
 def test_kills_cost_no_cell_and_a_failed_cell_stops_no_other(
     toy: Clone, expected: Hashes, tmp_path: Path
 ) -> None:
@@ -91,7 +90,6 @@ def test_kills_cost_no_cell_and_a_failed_cell_stops_no_other(
     assert 0 < times["stages"]["download"] < times["seconds"]
 
 
-@pytest.mark.sweep
 def test_through_a_scheduler_and_remotes(toy: Clone, expected: Hashes, tmp_path: Path) -> None:
     clone = copy_of(toy, tmp_path / "toy")
     give_remotes(clone, tmp_path / "remotes")
