@@ -1,15 +1,12 @@
 """The attacks beside Foolbox's, ART's and torchattacks', and a whole evaluation, measured in one run.
 
-    python -m benchmarks.attacks peers --model models/original.safetensors --pictures data/pictures/pictures.npy \
+    python -m benchmarks.attacks --model models/original.safetensors --pictures data/pictures/pictures.npy \
         --split data/split.csv --clips 500 --out peers.json
-    python -m benchmarks.attacks peers --synthetic alexnet --size 128 --classes 50 --clips 500 --out peers.json
-    python -m benchmarks.attacks paper --params params.yaml --original A --robust B \
-        --pictures data/pictures/pictures.npy --split data/split.csv --out paper.json
-    python -m benchmarks.attacks masking --original A --robust B --pictures P --split S --out masking.json
+    python -m benchmarks.attacks --synthetic alexnet --size 128 --classes 50 --clips 500 --out peers.json
 
-`peers`: every attack on the same correctly classified clips with the same targets; labels and norms are
+Every attack runs on the same correctly classified clips with the same targets; labels and norms are
 checked here, never taken from the attack; forward and backward passes are counted on the model itself.
-`--slow-clips` limits the peers that go picture by picture. `paper`: all attacks on two models, timed.
+`--slow-clips` limits the peers that go picture by picture, `--attacks` the attacks.
 """
 
 from __future__ import annotations
@@ -31,16 +28,11 @@ from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool
 from advaudio.attacks.jsma import Jsma
 from advaudio.attacks.pia import Pia, rows_of_one_pass
-from advaudio.evaluation.attack_evaluation import draw_targets, evaluate_attack, starting_points
+from advaudio.evaluation.attack_evaluation import draw_targets, starting_points
 from advaudio.evaluation.chunk import load
-from advaudio.evaluation.gradient_masking import apgd_of_art, masking_checks, white_box_beats_black_box
-from advaudio.evaluation.headline import headline_metrics
-from advaudio.evaluation.outputs import write_attack
 from advaudio.evaluation.preflight import predict
-from advaudio.evaluation.rho import rho_over_attacks
 from advaudio.evaluation.test_clips import read_test_clips
 from advaudio.files import write_json
-from advaudio.params import read
 from benchmarks.attacks_peers import (
     Counting,
     Ours,
@@ -138,6 +130,7 @@ def peers(
     classes: int = 50,
     clips: int = 500,
     slow_clips: int = 16,
+    attacks: Annotated[str, typer.Option(help="comma-separated")] = "bim,deepfool,cwa,jsma,pia",
     epsilon: float = 4 / 255,
     steps: int = 50,
     cwa_search_steps: int = 9,
@@ -170,12 +163,19 @@ def peers(
         torch.as_tensor(targets[rows], device=device),
     )
     print(f"{len(rows)} correctly classified clips of {whole.shape[1]} × {whole.shape[2]} on {device}")
-    _bim(bench, epsilon, steps, clips)
-    _deepfool(bench, clips, slow_clips)
-    _carlini_wagner(bench, clips, slow_clips, cwa_search_steps, cwa_iterations)
-    _jsma(bench, clips, slow_clips)
     begin = torch.as_tensor(starts, device=device)[:, None]
-    extra = _pia(bench, begin, usable, clips, slow_clips, pia_queries)
+    families: dict[str, Callable[[], dict[str, Any] | None]] = {
+        "bim": lambda: _bim(bench, epsilon, steps, clips),
+        "deepfool": lambda: _deepfool(bench, clips, slow_clips),
+        "cwa": lambda: _carlini_wagner(bench, clips, slow_clips, cwa_search_steps, cwa_iterations),
+        "jsma": lambda: _jsma(bench, clips, slow_clips),
+        "pia": lambda: _pia(bench, begin, usable, clips, slow_clips, pia_queries),
+    }
+    extra: dict[str, Any] = {}
+    for name in attacks.split(","):
+        if name not in families:
+            raise typer.BadParameter(f"{name} is none of {', '.join(families)}", param_hint="--attacks")
+        extra |= families[name]() or {}
     write_json(out, {"device": _name(device), "torch": torch.__version__, "rows": bench.rows, **extra})
 
 
@@ -315,92 +315,6 @@ def _query_rate(bench: Bench, starts: Tensor) -> dict[str, float]:
     rates["share"] = rates["pia_queries"] / rates["plain_inference"]
     print("rates per second:", rates)
     return rates
-
-
-@app.command()
-def paper(
-    out: Out,
-    original: Annotated[Path, typer.Option(help="model file")],
-    robust: Annotated[Path, typer.Option(help="model file")],
-    pictures: Path = Path("data/pictures/pictures.npy"),
-    split: Path = Path("data/split.csv"),
-    params: Path = Path("params.yaml"),
-    clips: Annotated[int | None, typer.Option(help="attack only so many")] = None,
-    outputs: Annotated[Path | None, typer.Option(help="folder for what the stages would write")] = None,
-    device: str = "cuda" if torch.cuda.is_available() else "cpu",
-) -> None:
-    """All attacks of a parameter file on two models, timed, with their headline figures and ρ."""
-    chosen = read(params)
-    test = read_test_clips(pictures, split, original, robust)
-    few = slice(None, clips)
-    tables, results, begun = {}, {}, time.perf_counter()
-    for name in chosen.attacks:
-        settings, ladder = chosen.attack(name)
-        started = time.perf_counter()
-        evaluation = evaluate_attack(
-            name,
-            original=original,
-            robust=robust,
-            pictures=test.pictures[few],
-            labels=test.labels[few],
-            samples=test.samples[few],
-            settings=settings,
-            ladder=ladder,
-            devices=(device,),
-            seed=chosen.seed,
-        )
-        tables[name] = evaluation.table
-        results[name] = {**headline_metrics(evaluation.table), "seconds": time.perf_counter() - started}
-        if outputs is not None:
-            write_attack(
-                evaluation,
-                outputs / "outputs" / name,
-                outputs / "metrics" / f"{name}.json",
-                threshold=chosen.evaluation.fooling_threshold,
-                auc_epsilon_factor=chosen.evaluation.auc_epsilon_factor,
-                bootstrap_samples=chosen.evaluation.bootstrap_samples,
-                seed=chosen.seed,
-            )
-        print(name, results[name], flush=True)
-    summary = rho_over_attacks(tables)
-    masking = white_box_beats_black_box(
-        {name: tables[name] for name in ("bim_a", "bim_b")}, {"pia": tables["pia"]}
-    )
-    write_json(
-        out,
-        {
-            "device": _name(device),
-            "clips": len(test.labels[few]),
-            "seconds": time.perf_counter() - begun,
-            "attacks": results,
-            "rho": vars(summary),
-            "white_box_beats_black_box": masking,
-        },
-    )
-
-
-@app.command()
-def masking(
-    out: Out,
-    original: Annotated[Path, typer.Option(help="model file")],
-    robust: Annotated[Path, typer.Option(help="model file")],
-    pictures: Path = Path("data/pictures/pictures.npy"),
-    split: Path = Path("data/split.csv"),
-    clips: int = 200,
-    apgd: Annotated[bool, typer.Option(help="run APGD of ART beside ours")] = True,
-    device: str = "cuda" if torch.cuda.is_available() else "cpu",
-) -> None:
-    """The gradient-masking checks of two models, with APGD of ART as the strong outside attack."""
-    test = read_test_clips(pictures, split, original, robust)
-    outside = apgd_of_art if apgd else None
-    checks = {
-        name: masking_checks(source, test.pictures, test.labels, clips=clips, device=device, outside=outside)
-        for name, source in (("original", original), ("robust", robust))
-    }
-    for name, found in checks.items():
-        for check, numbers in found.items():
-            print(name, check, numbers)
-    write_json(out, checks)
 
 
 def _name(device: str) -> str:

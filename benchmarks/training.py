@@ -32,7 +32,7 @@ from advaudio.training.loop import Epoch, Plan, Speed, train
 from advaudio.training.measures import score
 from advaudio.training.numerics import exact_numerics
 from advaudio.training.optimisers import build_optimiser
-from advaudio.training.samples import Samples, cut, mean_and_std, read_split
+from advaudio.training.samples import Samples, cut, picture_facts, read_split
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import Mode, stepper
 
@@ -295,7 +295,7 @@ def race(
     array = open_array(pictures)
     table = read_split(split, classes, len(array))
     part = table.folds[fold]
-    mean, std = mean_and_std(array, part.train)
+    mean, std = picture_facts(pictures).mean_and_std(part.train)
     size = (array.shape[1], array.shape[2])
     settings = TrainingSettings(batch_size=batch_size, patience=epochs).for_model(model, False)
     plan = Plan(settings, None, AdversarialSettings(), classes, epochs, 0, 0, fold)

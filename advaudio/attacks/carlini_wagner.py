@@ -26,8 +26,64 @@ from advaudio.errors import AdvaudioError
 
 SHRINK = 0.999999
 BISECTIONS = 9
+CHECKS = 10
+"""Times that a sample's loss is looked at in one search step; it ends where the loss no longer falls."""
 FEWEST_BETWEEN_CHECKS = 10  # Adam's first steps may raise the loss; ten steps tell.
 FIRST_MOMENT, SECOND_MOMENT, TINY = 0.9, 0.999, 1e-8
+
+
+class _Walk:
+    """State of the samples still searching, each at a c and a step of its own; `live` holds their indices."""
+
+    def __init__(
+        self, pictures: Tensor, goal: Goal, first_constant: float, bounds: tuple[float, float]
+    ) -> None:
+        self.middle, self.half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
+        self.live = torch.arange(len(pictures), device=pictures.device)
+        self.clean, self.goal = pictures, goal
+        self.start = torch.atanh((pictures - self.middle) / self.half * SHRINK)
+        self.centre = torch.tanh(self.start) * self.half + self.middle
+        self.best = pictures.clone()
+        self.best_norm = pictures.new_full((len(pictures),), math.inf)
+        self.constant = torch.full_like(self.best_norm, first_constant)
+        self.lower, self.upper = torch.zeros_like(self.constant), torch.full_like(self.constant, math.inf)
+        self.round = torch.zeros_like(self.live)
+        self.search_step = torch.zeros_like(self.live)
+        self.variable = self.start.clone()
+        self.first, self.second = torch.zeros_like(pictures), torch.zeros_like(pictures)
+        # As numbers with a fraction, since the moments' corrections are powers of it.
+        self.steps = torch.zeros_like(self.constant)
+        self.loss = torch.zeros_like(self.constant)
+        self.previous = torch.zeros_like(self.constant)
+        self.found = torch.zeros_like(self.live, dtype=torch.bool)
+
+    def next_round(self, rounds: int, search_steps: int) -> None:
+        """Send samples whose loss no longer falls on to their next c, and those at their last one out."""
+        self.round = self.round + 1
+        ended = ~(self.loss <= 0.9999 * self.previous) | (self.round >= rounds)
+        self.previous = self.loss
+        upper = torch.where(self.found, torch.minimum(self.upper, self.constant), self.upper)
+        lower = torch.where(self.found, self.lower, torch.maximum(self.lower, self.constant))
+        self.upper, self.lower = torch.where(ended, upper, self.upper), torch.where(ended, lower, self.lower)
+        following = torch.where(self.upper.isinf(), self.constant * 10, (self.lower + self.upper) / 2)
+        self.constant = torch.where(ended, following, self.constant)
+        self.search_step = self.search_step + ended
+        self.found = self.found & ~ended
+        for counter in (self.round, self.steps):
+            counter.masked_fill_(ended, 0)
+        again = column(ended)
+        self.variable = torch.where(again, self.start, self.variable)
+        for moment in (self.first, self.second):
+            moment.masked_fill_(again, 0.0)
+        keep = (self.search_step < search_steps).nonzero().squeeze(1)
+        if len(keep) < len(self.live):
+            self._keep(keep)
+
+    def _keep(self, rows: Tensor) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value[rows])
+        self.goal = self.goal.select(rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +101,7 @@ class CarliniWagner(Attack):
     search_steps
         Values of c tried.
     iterations
-        Adam steps for each c.
+        Largest number of Adam steps for each c; above ten, the loss is looked at after every tenth of them.
     learning_rate
         Of Adam, in tanh variables.
     first_constant
@@ -89,16 +145,17 @@ class CarliniWagner(Attack):
         starting_points: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         del starting_points
-        samples = len(pictures)
         best = pictures.clone()
-        best_norm = pictures.new_full((samples,), math.inf)
-        constant = pictures.new_full((samples,), self.first_constant)
-        lower, upper = torch.zeros_like(constant), torch.full_like(constant, math.inf)
-        for _ in range(self.search_steps):
-            found = self._minimise(model, pictures, goal, constant, best, best_norm, bounds, meter)
-            upper = torch.where(found, torch.minimum(upper, constant), upper)
-            lower = torch.where(found, lower, torch.maximum(lower, constant))
-            constant = torch.where(upper.isinf(), constant * 10, (lower + upper) / 2)
+        best_norm = pictures.new_full((len(pictures),), math.inf)
+        block = self.iterations // max(1, min(CHECKS, self.iterations // FEWEST_BETWEEN_CHECKS))
+        walk = _Walk(pictures, goal, self.first_constant, bounds)
+        rounds = self.iterations // block
+        while len(walk.live):
+            for _ in range(block):
+                self._step(model, walk)
+            meter.add(walk.live, forwards=block, backwards=block, iterations=block)
+            best[walk.live], best_norm[walk.live] = walk.best, walk.best_norm
+            walk.next_round(rounds, self.search_steps)
         found = best_norm.isfinite()
         rows = found.nonzero().squeeze(1)
         if len(rows):
@@ -106,65 +163,28 @@ class CarliniWagner(Attack):
             meter.add(rows, forwards=3 + BISECTIONS, backwards=1)
         return best, found
 
-    def _minimise(
-        self,
-        model: Model,
-        pictures: Tensor,
-        goal: Goal,
-        constant: Tensor,
-        best: Tensor,
-        best_norm: Tensor,
-        bounds: tuple[float, float],
-        meter: Meter,
-    ) -> Tensor:
-        """Run Adam once for every sample's c; update `best` and `best_norm`; return who succeeded."""
-        middle, half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
-        device = pictures.device
-        ever = torch.zeros(len(pictures), dtype=torch.bool, device=device)
-        live = torch.arange(len(pictures), device=device)
-        clean, weight, wanted = pictures, constant, goal
-        variable = torch.atanh((pictures - middle) / half * SHRINK)
-        centre = torch.tanh(variable) * half + middle
-        first, second = torch.zeros_like(variable), torch.zeros_like(variable)
-        found, nearest, shortest = ever.clone(), best, best_norm
-        previous = torch.full_like(constant, math.inf)
-        check_every = max(FEWEST_BETWEEN_CHECKS, math.ceil(self.iterations / 10))
-        unsettled = 0
-        for step in range(self.iterations):
-            squashed = torch.tanh(variable)
-            current = squashed * half + middle
-            difference = current - centre
-            logits, gradient, excess = self._loss(model, current, wanted, weight)
-            unsettled += 1
-            loss = difference.square().flatten(1).sum(1) + weight * excess.clamp_min(0)
-            size = perturbation_norm(current - clean, "l2")
-            reached = wanted.reached(logits) & (excess <= 0)
-            found = found | reached
-            closer = reached & (size < shortest)
-            nearest = torch.where(column(closer), current, nearest)
-            shortest = torch.where(closer, size, shortest)
-            total = (gradient + 2 * difference) * (half * (1 - squashed.square()))
-            first.mul_(FIRST_MOMENT).add_(total, alpha=1 - FIRST_MOMENT)
-            second.mul_(SECOND_MOMENT).addcmul_(total, total, value=1 - SECOND_MOMENT)
-            scale = math.sqrt(1 - SECOND_MOMENT ** (step + 1))
-            rate = self.learning_rate * scale / (1 - FIRST_MOMENT ** (step + 1))
-            variable = variable.addcdiv(first, second.sqrt().add_(TINY * scale), value=-rate)
-            if step % check_every == 0 or step == self.iterations - 1:
-                going = loss <= 0.9999 * previous
-                previous = loss
-                keep = going.nonzero().squeeze(1)
-                last = step == self.iterations - 1
-                if len(keep) < len(live) or last:
-                    best[live], best_norm[live], ever[live] = nearest, shortest, found
-                    meter.add(live, forwards=unsettled, backwards=unsettled, iterations=unsettled)
-                    unsettled = 0
-                    if last or not len(keep):
-                        break
-                    live, clean, weight, centre = live[keep], clean[keep], weight[keep], centre[keep]
-                    variable, first, second = variable[keep], first[keep], second[keep]
-                    found, nearest, shortest = found[keep], nearest[keep], shortest[keep]
-                    previous, wanted = previous[keep], wanted.select(keep)
-        return ever
+    def _step(self, model: Model, walk: _Walk) -> None:
+        """One forward and backward pass, and a step of Adam, for every sample at its own c."""
+        squashed = torch.tanh(walk.variable)
+        current = squashed * walk.half + walk.middle
+        difference = current - walk.centre
+        logits, gradient, excess = self._loss(model, current, walk.goal, walk.constant)
+        walk.loss = difference.square().flatten(1).sum(1) + walk.constant * excess.clamp_min(0)
+        walk.previous = torch.where(walk.steps == 0, walk.loss, walk.previous)
+        size = perturbation_norm(current - walk.clean, "l2")
+        reached = walk.goal.reached(logits) & (excess <= 0)
+        walk.found = walk.found | reached
+        closer = reached & (size < walk.best_norm)
+        walk.best = torch.where(column(closer), current, walk.best)
+        walk.best_norm = torch.where(closer, size, walk.best_norm)
+        walk.steps = walk.steps + 1
+        total = (gradient + 2 * difference) * (walk.half * (1 - squashed.square()))
+        walk.first.mul_(FIRST_MOMENT).add_(total, alpha=1 - FIRST_MOMENT)
+        walk.second.mul_(SECOND_MOMENT).addcmul_(total, total, value=1 - SECOND_MOMENT)
+        scale = (1 - SECOND_MOMENT**walk.steps).sqrt()
+        rate = self.learning_rate * scale / (1 - FIRST_MOMENT**walk.steps)
+        slope = walk.second.sqrt().add_(column(TINY * scale)).reciprocal_().mul_(walk.first)
+        walk.variable = walk.variable.sub_(slope.mul_(column(rate)))
 
     def _loss(
         self, model: Model, current: Tensor, goal: Goal, weight: Tensor

@@ -34,17 +34,21 @@ class DeepFool(Attack):
         How far beyond the boundary to go, as a share of the perturbation.
     candidates
         How many of the classes most likely at the start to try, at least 2; None: all.
+    followed
+        How many boundaries, the nearest ones at the first step, to look at in the later steps; a step costs
+        a backward pass for each.
     """
 
     ball: Literal["linf", "l2"] = "linf"
     iterations: int = 100
     overshoot: float = 0.02
     candidates: int | None = None
+    followed: int = 10
 
     untargeted_only: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        above_zero(iterations=self.iterations, overshoot=self.overshoot)
+        above_zero(iterations=self.iterations, overshoot=self.overshoot, followed=self.followed)
         if self.candidates is not None and self.candidates < 2:
             raise AdvaudioError(
                 f"DeepFool's candidates is {self.candidates}; it must be at least 2, or null."
@@ -91,10 +95,14 @@ class DeepFool(Attack):
             meter.add(live, backwards=others.shape[1])
             live, clean, labels = live[keep], clean[keep], labels[keep]
             shift, others = shift[keep], others[keep]
-            step, possible = nearest_boundary_step(
+            step, distance = nearest_boundary_step(
                 current.detach()[keep], gaps, slopes, ball=self.ball, bounds=bounds
             )
             shift = shift + step
+            if others.shape[1] > self.followed:
+                nearest = distance.topk(self.followed, dim=0, largest=False).indices
+                others = others.gather(1, nearest.T)
+            possible = distance.amin(0).isfinite()
             if not bool(possible.all()):
                 open_ = possible.nonzero().squeeze(1)
                 live, clean, labels = live[open_], clean[open_], labels[open_]
@@ -157,7 +165,8 @@ def nearest_boundary_step(
     Returns
     -------
     tuple
-        The step of each sample, and (N,) bool: False where no feature that can move matters.
+        The step of each sample, and the distance to each boundary (candidates, N), infinite where no feature
+        that can move matters.
     """
     free = ~(((pictures <= bounds[0]) & (slopes < 0)) | ((pictures >= bounds[1]) & (slopes > 0)))
     slopes = slopes * free
@@ -168,13 +177,13 @@ def nearest_boundary_step(
     distance = scale if ball == "linf" else scale * size.sqrt()
     nearest = distance.argmin(0)
     samples = torch.arange(len(pictures), device=pictures.device)
-    possible = distance[nearest, samples].isfinite()
+    reachable = distance[nearest, samples].isfinite()
     direction = slopes[nearest, samples]
     if ball == "linf":
         direction = direction.sign()
-    length = torch.where(possible, scale[nearest, samples], 0.0)
+    length = torch.where(reachable, scale[nearest, samples], 0.0)
     # A sample exactly on the boundary still has to move.
-    return column(length.clamp_min(1e-7)) * direction, possible
+    return column(length.clamp_min(1e-7)) * direction, distance
 
 
 def boundaries(

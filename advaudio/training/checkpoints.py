@@ -66,11 +66,14 @@ class Checkpoint:
     """
 
     OVERHEAD = 0.05
+    ASSUMED_RATE = 5e8
+    """Bytes per second at which the first write is taken to go."""
 
     def __init__(self, path: Path, digest: str) -> None:
         self.path = path
         self.digest = digest
-        self._next_write = 0.0
+        self._opened = time.monotonic()
+        self._next_write: float | None = None
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The saved state with its tensors on `device`, or None if there is none.
@@ -98,12 +101,22 @@ class Checkpoint:
             )
         return state
 
-    def save(self, state: dict[str, Any], *, always: bool = False) -> None:
-        """Write `state`, unless the last write was so slow that this one would cost over 5 % of the time."""
+    def save(self, state: dict[str, Any]) -> None:
+        """Write `state`, unless writes are so slow that this one would cost over 5 % of the time."""
         started = time.monotonic()
-        if started < self._next_write and not always:
+        if self._next_write is None:
+            self._next_write = self._opened + _bytes(state) / self.ASSUMED_RATE / self.OVERHEAD
+        if started < self._next_write:
             return
         with atomic_path(self.path) as temporary, library_writes():
             torch.save({**state, "digest": self.digest}, temporary)
         ended = time.monotonic()
         self._next_write = ended + (ended - started) / self.OVERHEAD
+
+
+def _bytes(content: Any) -> int:
+    """Size of all tensors in nested dictionaries and lists."""
+    if isinstance(content, torch.Tensor):
+        return content.nbytes
+    values = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return sum(_bytes(value) for value in values)

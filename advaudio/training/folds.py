@@ -26,7 +26,7 @@ from advaudio.training.checkpoints import FINISHED, Checkpoint, file_digest, ope
 from advaudio.training.loop import Epoch, Plan, train
 from advaudio.training.measures import pgd_accuracy, score
 from advaudio.training.numerics import exact_numerics
-from advaudio.training.samples import Samples, check_pictures, mean_and_std, read_split
+from advaudio.training.samples import Samples, picture_facts, read_split
 from advaudio.training.settings import DEFENCES, AdversarialSettings, TrainingSettings
 from advaudio.training.watch import Watch
 
@@ -96,6 +96,7 @@ class _Task:
     run: Path
     digest: str
     plan: Plan
+    mean_and_std: tuple[float, float]
     pgd_epsilons: tuple[float, ...]
 
     @property
@@ -188,22 +189,22 @@ def train_folds(
     if epochs < 1 or repeats < 1:
         raise AdvaudioError(f"Parameters `epochs` ({epochs}) and `repeats` ({repeats}) must be at least 1.")
     devices = torch_devices(device)
-    (rows, height, width), pictures_digest = check_pictures(pictures)
-    folds = read_split(split, classes, rows).folds
+    facts = picture_facts(pictures)
+    folds = read_split(split, classes, facts.shape[0]).folds
     if pick is not None and not (0 <= pick[0] < repeats and 0 <= pick[1] < len(folds)):
         raise AdvaudioError(
             f"There is no repeat and fold {pick} to publish: {repeats} repeats, {len(folds)} folds."
         )
 
     # Fails before any training where the model, its pretrained layers or the pictures do not fit.
-    trial = build_model(model, classes, (height, width))
+    trial = build_model(model, classes, facts.shape[1:])
     start = load_pretrained(trial, model, pretrained)
     del trial
 
     code = own_code(model)
     digest = run_digest(
         {
-            "pictures": pictures_digest,
+            "pictures": facts.digest,
             "split": file_digest(split),
             "model": model,
             "own_code": file_digest(code) if code else None,
@@ -229,6 +230,7 @@ def train_folds(
             run,
             digest,
             Plan(training, defence, adversarial, classes, epochs, seed, repeat, fold),
+            facts.mean_and_std(folds[fold].train),
             pgd_epsilons,
         )
         for repeat in range(repeats)
@@ -309,7 +311,7 @@ def _train_fold(task: _Task, device: torch.device) -> dict[str, Any]:
     pictures = open_array(task.pictures)
     split = read_split(task.split, plan.classes, len(pictures))
     fold = split.folds[plan.fold]
-    mean, std = mean_and_std(pictures, fold.train)
+    mean, std = task.mean_and_std
     size = (pictures.shape[1], pictures.shape[2])
     network = build_model(task.model, plan.classes, size, mean=mean, std=std, seed=plan.seed_of(0))
     load_pretrained(network, task.model, task.pretrained)

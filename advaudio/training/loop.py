@@ -170,15 +170,13 @@ def train(
         if best_epoch(history) == epoch:
             best = _weights(model)
         emit(history[-1])
-        last = epoch == plan.epochs or _out_of_patience(history, settings.patience)
         checkpoint.save(
             {
                 "model": model.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "history": [asdict(row) for row in history],
                 "best": best,
-            },
-            always=last,
+            }
         )
     model.load_state_dict(best)
     model.eval()

@@ -107,8 +107,34 @@ def read_split(path: Path, classes: int, rows: int) -> Split:
     return Split(labels, tuple(folds))
 
 
-def check_pictures(path: Path) -> tuple[tuple[int, int, int], str]:
-    """Shape and SHA-256 of the pictures' values, which must be float32 in [0, 1].
+@dataclass(frozen=True)
+class PictureFacts:
+    """What one reading of all pictures tells.
+
+    Parameters
+    ----------
+    shape
+        (samples, height, width).
+    digest
+        SHA-256 of the values.
+    sums, squares
+        (samples,) float64: of every picture the sum of its values and of their squares.
+    """
+
+    shape: tuple[int, int, int]
+    digest: str
+    sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    def mean_and_std(self, rows: Rows) -> tuple[float, float]:
+        """Mean and standard deviation over all pixels of the pictures `rows`, in double precision."""
+        count = rows.size * self.shape[1] * self.shape[2]
+        mean = float(self.sums[rows].sum()) / count
+        return mean, float(np.sqrt(max(0.0, float(self.squares[rows].sum()) / count - mean**2)))
+
+
+def picture_facts(path: Path) -> PictureFacts:
+    """Read all pictures once; they must be float32 in [0, 1].
 
     Raises
     ------
@@ -122,6 +148,7 @@ def check_pictures(path: Path) -> tuple[tuple[int, int, int], str]:
             f"{pictures.shape}."
         )
     digest = hashlib.sha256(repr(pictures.shape).encode())
+    sums, squares = np.empty(len(pictures)), np.empty(len(pictures))
     for start in range(0, len(pictures), _CHUNK):
         chunk = np.ascontiguousarray(pictures[start : start + _CHUNK])
         if not (chunk.min() >= 0 and chunk.max() <= 1):
@@ -131,20 +158,10 @@ def check_pictures(path: Path) -> tuple[tuple[int, int, int], str]:
                 "Run `dvc repro append`."
             )
         digest.update(chunk.data)
-    return (pictures.shape[0], pictures.shape[1], pictures.shape[2]), digest.hexdigest()
-
-
-def mean_and_std(pictures: NDArray[np.float32], rows: Rows) -> tuple[float, float]:
-    """Mean and standard deviation over all pixels of the pictures `rows`, in double precision."""
-    count = rows.size * int(np.prod(pictures.shape[1:]))
-    total = sum(pictures[part].sum(dtype=np.float64) for part in _chunks(rows))
-    mean = float(total) / count
-    squares = sum(np.square(pictures[part] - mean, dtype=np.float64).sum() for part in _chunks(rows))
-    return mean, float(np.sqrt(squares / count))
-
-
-def _chunks(rows: Rows) -> list[Rows]:
-    return [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+        sums[start : start + len(chunk)] = chunk.sum(axis=(1, 2), dtype=np.float64)
+        squares[start : start + len(chunk)] = np.square(chunk, dtype=np.float64).sum(axis=(1, 2))
+    shape = (pictures.shape[0], pictures.shape[1], pictures.shape[2])
+    return PictureFacts(shape, digest.hexdigest(), sums, squares)
 
 
 class Samples:

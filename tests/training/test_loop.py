@@ -20,7 +20,7 @@ from advaudio.training.live import live_curves
 from advaudio.training.loop import Epoch, Speed, best_epoch, collapsed_epoch
 from advaudio.training.measures import Score, pgd_accuracy, score
 from advaudio.training.optimisers import build_optimiser, one_cycle
-from advaudio.training.samples import Samples, cut, mean_and_std
+from advaudio.training.samples import Samples, cut, picture_facts
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import step_mode, stepper
 from advaudio.training.watch import Watch
@@ -138,10 +138,11 @@ def test_batches_are_the_rows_in_order() -> None:
     np.testing.assert_array_equal(torch.cat([x for x, _ in batches])[:, 0], pictures[[7, 1, 4, 9, 0]])
 
 
-def test_mean_and_std_are_numpys() -> None:
+def test_mean_and_std_are_numpys(tmp_path: Path) -> None:
     pictures = np.random.default_rng(0).random((3000, 5, 4), dtype=np.float32)
+    np.save(tmp_path / "pictures.npy", pictures)
     rows = np.arange(0, 3000, 2)
-    mean, std = mean_and_std(pictures, rows)
+    mean, std = picture_facts(tmp_path / "pictures.npy").mean_and_std(rows)
     assert mean == pytest.approx(pictures[rows].mean(dtype=np.float64), rel=1e-12)
     assert std == pytest.approx(pictures[rows].std(dtype=np.float64), rel=1e-12)
 
@@ -180,8 +181,13 @@ def test_checkpoints_skip_writes_that_cost_too_much(tmp_path: Path) -> None:
     checkpoint._next_write = math.inf
     checkpoint.save({"epoch": 2})
     assert checkpoint.load(torch.device("cpu")) == {"epoch": 1, "digest": "digest"}
-    checkpoint.save({"epoch": 3}, always=True)
-    assert checkpoint.load(torch.device("cpu")) == {"epoch": 3, "digest": "digest"}
+
+
+def test_the_first_checkpoint_waits_until_it_costs_little(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "state.pt", "digest")
+    gigabytes = torch.empty(10**9, dtype=torch.float32, device="meta")
+    checkpoint.save({"model": {"weight": gigabytes}})
+    assert checkpoint.load(torch.device("cpu")) is None
 
 
 def test_watch_adds_up_the_folds() -> None:

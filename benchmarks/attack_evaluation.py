@@ -1,0 +1,117 @@
+"""A whole evaluation of two models, timed, and their gradient-masking checks.
+
+    python -m benchmarks.attack_evaluation attacks --params params.yaml --original A --robust B \\
+        --pictures data/pictures/pictures.npy --split data/split.csv --out attacks.json
+    python -m benchmarks.attack_evaluation masking --original A --robust B --pictures P --split S --out masking.json
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from advaudio.evaluation.attack_evaluation import evaluate_attack
+from advaudio.evaluation.gradient_masking import apgd_of_art, masking_checks, white_box_beats_black_box
+from advaudio.evaluation.headline import headline_metrics
+from advaudio.evaluation.outputs import write_attack
+from advaudio.evaluation.rho import rho_over_attacks
+from advaudio.evaluation.test_clips import read_test_clips
+from advaudio.files import write_json
+from advaudio.params import read
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Out = Annotated[Path, typer.Option(help="JSON file to write")]
+
+
+@app.command()
+def attacks(
+    out: Out,
+    original: Annotated[Path, typer.Option(help="model file")],
+    robust: Annotated[Path, typer.Option(help="model file")],
+    pictures: Path = Path("data/pictures/pictures.npy"),
+    split: Path = Path("data/split.csv"),
+    params: Path = Path("params.yaml"),
+    clips: Annotated[int | None, typer.Option(help="attack only so many")] = None,
+    outputs: Annotated[Path | None, typer.Option(help="folder for what the stages would write")] = None,
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+) -> None:
+    """All attacks of a parameter file on two models, timed, with their headline figures and ρ."""
+    chosen = read(params)
+    test = read_test_clips(pictures, split, original, robust)
+    few = slice(None, clips)
+    tables, results, begun = {}, {}, time.perf_counter()
+    for name in chosen.attacks:
+        settings, ladder = chosen.attack(name)
+        started = time.perf_counter()
+        evaluation = evaluate_attack(
+            name,
+            original=original,
+            robust=robust,
+            pictures=test.pictures[few],
+            labels=test.labels[few],
+            samples=test.samples[few],
+            settings=settings,
+            ladder=ladder,
+            devices=(device,),
+            seed=chosen.seed,
+        )
+        tables[name] = evaluation.table
+        results[name] = {**headline_metrics(evaluation.table), "seconds": time.perf_counter() - started}
+        if outputs is not None:
+            write_attack(
+                evaluation,
+                outputs / "outputs" / name,
+                outputs / "metrics" / f"{name}.json",
+                threshold=chosen.evaluation.fooling_threshold,
+                auc_epsilon_factor=chosen.evaluation.auc_epsilon_factor,
+                bootstrap_samples=chosen.evaluation.bootstrap_samples,
+                seed=chosen.seed,
+            )
+        print(name, results[name], flush=True)
+    summary = rho_over_attacks(tables)
+    masking = white_box_beats_black_box(
+        {name: tables[name] for name in ("bim_a", "bim_b")}, {"pia": tables["pia"]}
+    )
+    write_json(
+        out,
+        {
+            "device": torch.cuda.get_device_name() if device.startswith("cuda") else "CPU",
+            "clips": len(test.labels[few]),
+            "seconds": time.perf_counter() - begun,
+            "attacks": results,
+            "rho": vars(summary),
+            "white_box_beats_black_box": masking,
+        },
+    )
+
+
+@app.command()
+def masking(
+    out: Out,
+    original: Annotated[Path, typer.Option(help="model file")],
+    robust: Annotated[Path, typer.Option(help="model file")],
+    pictures: Path = Path("data/pictures/pictures.npy"),
+    split: Path = Path("data/split.csv"),
+    clips: int = 200,
+    apgd: Annotated[bool, typer.Option(help="run APGD of ART beside ours")] = True,
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+) -> None:
+    """The gradient-masking checks of two models, with APGD of ART as the strong outside attack."""
+    test = read_test_clips(pictures, split, original, robust)
+    outside = apgd_of_art if apgd else None
+    checks = {
+        name: masking_checks(source, test.pictures, test.labels, clips=clips, device=device, outside=outside)
+        for name, source in (("original", original), ("robust", robust))
+    }
+    for name, found in checks.items():
+        for check, numbers in found.items():
+            print(name, check, numbers)
+    write_json(out, checks)
+
+
+if __name__ == "__main__":
+    app()
