@@ -127,6 +127,7 @@ class TrainingBudget(Section):
     epochs: PositiveInt
     repeats: PositiveInt
     pretrained: str
+    pgd_epsilons: list[Share]
 
 
 class MaskingBudget(Section):

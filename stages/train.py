@@ -44,6 +44,7 @@ def main(
             epochs=budget.epochs,
             repeats=budget.repeats,
             pretrained=budget.pretrained,
+            pgd_epsilons=tuple(budget.pgd_epsilons),
             training=TrainingSettings(**chosen.training.model_dump()),
             seed=chosen.seed,
             device=chosen.device,

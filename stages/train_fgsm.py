@@ -48,6 +48,7 @@ def main(
             epochs=budget.epochs,
             repeats=budget.repeats,
             pretrained=budget.pretrained,
+            pgd_epsilons=tuple(budget.pgd_epsilons),
             defence=None if chosen.defence == "none" else chosen.defence,
             training=TrainingSettings(**chosen.training.model_dump()),
             adversarial=AdversarialSettings(**chosen.adversarial_training.model_dump()),

@@ -336,7 +336,7 @@ def _train_fold(task: _Task, device: torch.device) -> dict[str, Any]:
         "probe_accuracy": best.probe_accuracy,
         "collapsed_epoch": trained.collapsed_epoch,
         **{
-            f"pgd_accuracy_at_{255 * epsilon:g}": pgd_accuracy(
+            f"pgd_accuracy_at_{255 * epsilon:.3g}": pgd_accuracy(
                 network, samples, fold.test, epsilon, PGD_STEPS
             )
             for epsilon in task.pgd_epsilons

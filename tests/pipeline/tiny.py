@@ -26,7 +26,7 @@ TINY: dict[str, Any] = {
     "split__folds": 2,
     "training__batch_size": 8,
     "model": OWN_MODEL,
-    "budgets__quick__training": {"epochs": 10, "repeats": 1, "pretrained": "none"},
+    "budgets__quick__training": {"epochs": 10, "repeats": 1, "pretrained": "none", "pgd_epsilons": []},
     "budgets__quick__masking": {"clips": 8, "epsilons": [0.02, 0.1], "steps": [2, 4], "restarts": 1},
     "budgets__quick__attacks": {
         "bim_a": [{"steps": 5}],
