@@ -126,8 +126,26 @@ class TrainingBudget(Section):
 
     epochs: PositiveInt
     repeats: PositiveInt
-    pretrained: str
+    pretrained: str | dict[str, str]
     pgd_epsilons: list[Share]
+
+    def pretrained_of(self, model: str) -> str:
+        """Where the weights of `model` come from: its own entry, or that of `others`.
+
+        Raises
+        ------
+        ValueError
+            If there is neither.
+        """
+        if isinstance(self.pretrained, str):
+            return self.pretrained
+        source = self.pretrained.get(model, self.pretrained.get("others"))
+        if source is None:
+            raise ValueError(
+                f"`pretrained` names no weights for {model!r}: add an entry for it, or one called others, "
+                "such as others: none"
+            )
+        return source
 
 
 class MaskingBudget(Section):
@@ -179,6 +197,11 @@ class Params(Section):
         """The selected budget."""
         return self.budgets[self.budget]
 
+    @property
+    def pretrained(self) -> str:
+        """Where the pretrained weights of the selected model come from."""
+        return self.chosen_budget.training.pretrained_of(self.model)
+
     def attack(self, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Settings of an attack, and its budgets, cheapest first.
 
@@ -203,6 +226,7 @@ class Params(Section):
                     f"`attacks.{name}` has no budget: add `budgets.{self.budget}.attacks.{name}`, "
                     "such as [{}]"
                 )
+        self.chosen_budget.training.pretrained_of(self.model)
         if not OWN_MODEL.match(self.model):
             _choose("model", self.model, MODELS, "or your own network as package.module:function")
         return self

@@ -43,7 +43,7 @@ def main(
             classes=len(class_names),
             epochs=budget.epochs,
             repeats=budget.repeats,
-            pretrained=budget.pretrained,
+            pretrained=chosen.pretrained,
             pgd_epsilons=tuple(budget.pgd_epsilons),
             training=TrainingSettings(**chosen.training.model_dump()),
             seed=chosen.seed,

@@ -47,7 +47,7 @@ def main(
             classes=len(class_names),
             epochs=budget.epochs,
             repeats=budget.repeats,
-            pretrained=budget.pretrained,
+            pretrained=chosen.pretrained,
             pgd_epsilons=tuple(budget.pgd_epsilons),
             defence=None if chosen.defence == "none" else chosen.defence,
             training=TrainingSettings(**chosen.training.model_dump()),

@@ -30,6 +30,11 @@ def _with(folder: Path, key: str, value: Any) -> Path:
         ("model", "resnet57", r"`model` is 'resnet57' \(did you mean 'resnet56'\?\); valid are: alexnet"),
         ("dataset", "esc5", r"did you mean 'esc50'.*valid are:.*urbansound8k"),
         ("representation", "mel", r"`representation` is 'mel': .*'stft', 'dwt'"),
+        (
+            "budgets.quick.training.pretrained",
+            {"vgg16": "imagenet"},
+            r"`pretrained` names no weights for 'resnet56'",
+        ),
         ("budget", "fast", r"`budget` is 'fast'; valid are: quick, paper"),
         ("seed", "abc", r"`seed` is 'abc': input should be a valid integer"),
         ("seed", 1.5, r"`seed` is 1\.5"),
@@ -59,6 +64,8 @@ def test_shipped_file_is_valid_and_selects(tmp_path: Path) -> None:
     assert own.model == "my_package.networks:make"
     paper = read(_with(tmp_path, "budget", "paper"))
     assert paper.attack("deepfool")[1][-1] == {"iterations": 600}
+    assert (paper.model, paper.pretrained) == ("resnet56", "none")
+    assert paper.chosen_budget.training.pretrained_of("vgg16") == "imagenet"
     with pytest.raises(AdvaudioError, match=r"no `attacks\.fgsm`"):
         paper.attack("fgsm")
 
