@@ -83,7 +83,7 @@ class Pia(Attack):
     `search_every`. The smallest perturbation at which the target was the *best* label counts.
 
     The noise of an iteration is the same for every sample (common random numbers), so a sample's result
-    does not depend on which others share its batch. On CUDA the queries of an estimate run in half precision.
+    does not depend on which others share its batch.
 
     Parameters
     ----------
@@ -312,9 +312,7 @@ class _Walk:
             queries = torch.cat((centre + offset, centre - offset), 1).clamp_(*self.bounds)
             count = len(queries)
             targets = self.targets[part].repeat_interleave(2 * pairs)
-            # An estimate is noise for the greatest part; what decides on success is asked for in full precision.
-            with torch.autocast(self.clean.device.type, torch.float16, enabled=self.clean.is_cuda):
-                score, _ = self.oracle.target_score(queries.reshape(-1, *shape), targets)
+            score, _ = self.oracle.target_score(queries.reshape(-1, *shape), targets)
             score = score.reshape(count, 2 * pairs)
             # Only queries that still show the target tell anything; they are compared with each other.
             told = score.isfinite()
