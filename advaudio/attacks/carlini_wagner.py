@@ -26,7 +26,7 @@ from advaudio.errors import AdvaudioError
 
 SHRINK = 0.999999
 BISECTIONS = 9
-CHECKS = 10
+CHECKS = 20
 """Times that a sample's loss is looked at in one search step; it ends where the loss no longer falls."""
 FEWEST_BETWEEN_CHECKS = 10  # Adam's first steps may raise the loss; ten steps tell.
 FIRST_MOMENT, SECOND_MOMENT, TINY = 0.9, 0.999, 1e-8
@@ -101,7 +101,7 @@ class CarliniWagner(Attack):
     search_steps
         Values of c tried.
     iterations
-        Largest number of Adam steps for each c; above ten, the loss is looked at after every tenth of them.
+        Largest number of Adam steps for each c; the loss is looked at up to 20 times on the way.
     learning_rate
         Of Adam, in tanh variables.
     first_constant
