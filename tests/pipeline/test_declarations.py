@@ -19,6 +19,7 @@ from advaudio.params import read
 from tests.pipeline.clone import ROOT, Clone
 from tests.pipeline.imports import imported_files
 from tests.pipeline.recording import Record, below, leaves_of
+from tests.tally import COVERED
 
 DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES: dict[str, Any] = DVC_YAML["stages"]
@@ -76,6 +77,8 @@ def test_stage_declares_what_it_imports_and_nothing_else(name: str) -> None:
     imported = _imported(name)
     assert sorted(imported - declared) == [], f"stage {name} imports files that dvc.yaml does not list"
     assert sorted(declared - imported) == [], f"stage {name} lists files that it does not import"
+    COVERED["code files"].update(declared)
+    COVERED["declarations of code"].update((name, file) for file in declared)
 
 
 def test_every_stage_runs_its_own_module() -> None:
@@ -112,6 +115,9 @@ def test_run_opened_what_is_declared_and_nothing_else(clone: Clone, records: dic
             if (clone.folder / path).is_dir() and not _files_below(clone, path) <= opened
         }
         assert partly == FOLDERS_USED_IN_PART.get(name, set()), f"stage {name}"
+        COVERED["stages run"].add(name)
+        COVERED["declarations of files"].update((name, path) for path in declared)
+        COVERED["files opened"].update(opened)
 
 
 def _files_below(clone: Clone, folder: str) -> set[str]:
@@ -135,6 +141,8 @@ def test_run_read_the_parameters_that_are_declared_and_no_others(
         if name in SHOWS_PARAMETERS:
             continue
         assert sorted(declared - read_keys) == [], f"stage {name} declares parameters that it does not read"
+        COVERED["parameters"].update(declared)
+        COVERED["declarations of parameters"].update((name, key) for key in declared)
 
 
 def _users() -> dict[str, set[str]]:
@@ -206,6 +214,7 @@ def test_a_changed_module_makes_exactly_its_stages_stale(clone: Clone) -> None:
             (clone.folder / name).write_text(source, encoding="utf-8")
     for name in originals:
         assert stale.get(name, set()) == users.get(name, set()), name
+        COVERED["modules mutated"].add(name)
 
 
 @pytest.mark.faults
@@ -216,5 +225,6 @@ def test_one_changed_module_makes_exactly_its_stages_stale(clone: Clone, name: s
     try:
         file.write_text(mutated(source, name), encoding="utf-8")
         assert _changed_by_dvc(clone) == ({name: _users()[name]} if name in _users() else {})
+        COVERED["modules mutated one by one"].add(name)
     finally:
         file.write_text(source, encoding="utf-8")

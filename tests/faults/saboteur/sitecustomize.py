@@ -23,6 +23,9 @@ JUMPS = (-86_400.0 * 400, -3_600.0, 0.0, 0.5, 86_400.0 * 30)
 def limit_memory(mebibytes: int) -> None:
     import resource
 
+    # What PyTorch loads late it loads now: an import without memory fails in ways that are no longer Python's.
+    import torch.fx.experimental.symbolic_shapes  # noqa: F401
+
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + mebibytes * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
