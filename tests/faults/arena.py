@@ -32,7 +32,6 @@ class Ended:
 
     status: int
     said: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,6 @@ class Arena:
     origin: Path
     stages: dict[str, Stage]
     digests: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
     noted: list[tuple[str, str]] = field(default_factory=list)
 
     def start(
@@ -88,20 +86,15 @@ class Arena:
             preexec_fn=prepare,
         )
 
-    def finish(self, process: subprocess.Popen[str], started: float) -> Ended:
+    def finish(self, process: subprocess.Popen[str]) -> Ended:
         """Wait for the end of a stage and of every process that it started."""
         said = process.communicate(timeout=PATIENCE)[0]
-        seconds = time.monotonic() - started
         self._no_orphans(process.pid)
-        return Ended(process.returncode, said, seconds)
+        return Ended(process.returncode, said)
 
     def run(self, stage: Stage, **how: Any) -> Ended:
         """Run a stage to its end."""
-        started = time.monotonic()
-        ended = self.finish(self.start(stage, **how), started)
-        if ended.status == 0:
-            self.seconds[stage.name] = ended.seconds
-        return ended
+        return self.finish(self.start(stage, **how))
 
     def note(self, stage: Stage, kind: str) -> None:
         """Remember a fault that was done; it counts once the stage's next whole run has ended well."""

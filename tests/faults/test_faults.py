@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -75,23 +76,26 @@ def children(pid: int) -> list[int]:
 def test_signals_at_random_moments(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"signals {name} {faults}")
     arena.forget(stage)
-    begun, done = arena.folder.parent / "begun", 0
+    begun, lasts, done = arena.folder.parent / "begun", 8.0, 0
     while done < faults:
         kind = generator.choice(list(SIGNALS))
-        started = time.monotonic()
         begun.unlink(missing_ok=True)
         left_by_kill = arena.leftovers()
         process = arena.start(stage, workers=generator.choice([1, 2]), fault=f"tell:{begun}")
         # Before, there is no stage yet that could say or lose anything.
         while not begun.exists() and process.poll() is None:
             time.sleep(0.01)
-        time.sleep(generator.uniform(0.0, arena.seconds.get(name, 8.0)))
+        started = time.monotonic()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(generator.uniform(0.0, lasts))
         late = process.poll() is not None
-        if not late:
+        if late:
+            lasts = time.monotonic() - started
+        else:
             # Ctrl-C and a batch system's kill reach the whole group, `kill -9` of a stage the stage alone.
             signalled = os.kill if kind == "kill" else os.killpg
             signalled(process.pid, SIGNALS[kind])
-        ended = arena.finish(process, started)
+        ended = arena.finish(process)
         if ended.status == 0:
             assert "Traceback" not in ended.said, ended.said
             arena.check_same(stage)
@@ -231,7 +235,6 @@ def test_worker_killed_for_memory(arena: Arena, name: str, faults: int) -> None:
     arena.forget(stage)
     done = 0
     for _ in range(4 * faults):
-        started = time.monotonic()
         process = arena.start(stage, workers=2)
         while process.poll() is None and len(children(process.pid)) < 3:  # two workers, one resource tracker
             time.sleep(0.02)
@@ -239,7 +242,7 @@ def test_worker_killed_for_memory(arena: Arena, name: str, faults: int) -> None:
         workers = children(process.pid)[1:] if process.poll() is None else []
         if workers:
             os.kill(generator.choice(workers), signal.SIGKILL)
-        ended = arena.finish(process, started)
+        ended = arena.finish(process)
         if ended.status == 0:
             arena.check_same(stage)
             arena.forget(stage)
@@ -322,13 +325,12 @@ def _stop_at_file(arena: Arena, stage: Stage, suffix: str) -> Path:
         return sorted(path for path in found if not path.name.startswith("."))
 
     while not files():
-        started = time.monotonic()
         process = arena.start(stage)
         while process.poll() is None and not files():
             time.sleep(0.005)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        if arena.finish(process, started).status == 0:
+        if arena.finish(process).status == 0:
             arena.forget(stage)
     return files()[0]
 
