@@ -23,7 +23,8 @@ def machine_fault(error: BaseException) -> str | None:
             f"The GPU failed ({text.splitlines()[0] if text else 'no reason given'}). Check `nvidia-smi`, and run "
             "the same command again: it goes on from the work that is finished. With device: cpu it needs no GPU."
         )
-    if isinstance(error, MemoryError) or "allocate memory" in text:
+    # The last of these is the dynamic linker's, when a library is loaded late.
+    if isinstance(error, MemoryError) or "allocate memory" in text or "failed to map segment" in text:
         return (
             f"The machine ran out of memory ({text.splitlines()[0] if text else 'no size given'}). Close other "
             "programs, or set the environment variable ADVAUDIO_WORKERS to a smaller number of processes, and "

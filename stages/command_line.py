@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,10 @@ def run(main: Callable[..., None]) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(main)
     try:
-        status = app(standalone_mode=False)
+        try:
+            status = app(standalone_mode=False)
+        finally:
+            _let_signals_end_it()
     except AdvaudioError as error:
         _fail(str(error))
     except typer.Exit as finished:
@@ -49,6 +53,15 @@ def run(main: Callable[..., None]) -> None:
     if status == INTERRUPTED_STATUS:
         console.print(INTERRUPTED)
     sys.exit(status)
+
+
+def _let_signals_end_it() -> None:
+    """From here on a signal ends the process as it would any other.
+
+    Nothing is left to tidy up, and Python prints a traceback of an interrupt that reaches it while it ends.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _fail(message: str) -> NoReturn:

@@ -8,11 +8,18 @@ import pytest
 from tests.pipeline.clone import Clone, stages_run
 from tests.pipeline.recording import Record, read_records, recording
 from tests.pipeline.tiny import make_tiny_clone
+from tests.tally import summary
 
 # Librosa compiles with Numba into a cache that two test processes must not write at once (it comes out
 # corrupt); set before anything imports librosa.
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "numba" / _worker)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many faults were done, and how much of dvc.yaml was held against what runs."""
+    for line in summary():
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ def main() -> None:
 
 run(main)
 """
+AT_THE_END = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.{})"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,9 @@ run(main)
         ("pass", 0, ""),
         ("raise KeyboardInterrupt", 130, "Interrupted."),
         ("raise AdvaudioError('the file [x] is bad')", 1, "Error: the file [x] is bad"),
+        # A signal that arrives while Python ends: there is nothing more to interrupt.
+        (AT_THE_END.format("SIGINT"), -signal.SIGINT, ""),
+        (AT_THE_END.format("SIGTERM"), -signal.SIGTERM, ""),
     ],
 )
 def test_status_and_words(body: str, status: int, said: str) -> None:

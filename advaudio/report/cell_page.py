@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from advaudio.datasets.class_names import read_class_names
 from advaudio.datasets.clip_store import ClipStore
@@ -25,12 +24,15 @@ from advaudio.report.page import Block, Entry, Page, Picture, Section, Table, Te
 from advaudio.report.paper import BOLD_CELLS
 from advaudio.report.provenance import cell_provenance
 from advaudio.report.sections import attack_blocks, claim_table, curve_blocks, number_entry
-from advaudio.report.sources import Folder
+from advaudio.report.sources import Folder, Source, damaged, need_json, need_table
 from advaudio.report.words import model_name, percent
 from advaudio.representations.layout import read_layout
 
 RESULTS = ("metrics/train.json", "metrics/train_fgsm.json", "outputs/rho.json")
 TRAININGS = {"original": "train", "robust": "train_fgsm"}
+
+LAYOUT_KEYS = ("height", "width", "clip_seconds")
+DATASET_KEYS = ("title", "licence", "citation", "archive", "clips", "recordings", "dropped_clips")
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,11 @@ def cell_page(params: dict[str, Any], files: Files) -> Page:
         )
     names = read_class_names(files.clips)
     layout = read_layout(files.pictures)
-    content = read_json(files.pictures.with_suffix(".json"))
-    dataset = read_json(files.dataset)
-    outputs = files.folder / "outputs"
+    content = read_json(files.pictures.with_suffix(".json"), *LAYOUT_KEYS)
+    dataset = read_json(files.dataset, *DATASET_KEYS)
     examples = kept_examples(source, cell)
     sections = [
-        Section("accuracy", "Accuracy", _accuracy_blocks(cell, outputs)),
+        Section("accuracy", "Accuracy", _accuracy_blocks(cell, source)),
         Section("attacks", "Attacks", [Text(ATTACKS_EXPLAINED), *attack_blocks(cell)]),
         Section("fooling-curves", "Fooling curves", curve_blocks(cell)),
         Section("examples", "Adversarial examples", example_blocks(examples, layout, names, cell)),
@@ -79,7 +80,7 @@ def cell_page(params: dict[str, Any], files: Files) -> Page:
             "Listen",
             listening_blocks(examples, lambda: ClipStore.open(files.augmented), content, names),
         ),
-        Section("training", "Training", _training_blocks(outputs, names)),
+        Section("training", "Training", _training_blocks(source, names)),
         Section(
             "claims", "The paper's claims", [Text(CLAIMS_EXPLAINED), claim_table(claims(build_grid([cell])))]
         ),
@@ -140,10 +141,10 @@ def _summary(cell: Cell) -> list[str]:
     return sentences
 
 
-def _accuracy_blocks(cell: Cell, outputs: Path) -> list[Block]:
+def _accuracy_blocks(cell: Cell, source: Source) -> list[Block]:
     rows: list[list[str | Entry]] = []
     for model, folder in TRAININGS.items():
-        own, summary = cell.record["training"][model], read_json(outputs / folder / "summary.json")
+        own, summary = cell.record["training"][model], _summary_of_training(source, folder)
         rows.append(
             [
                 model,
@@ -183,9 +184,24 @@ def _accuracy_blocks(cell: Cell, outputs: Path) -> list[Block]:
     return [*blocks, table]
 
 
-def _training_blocks(outputs: Path, names: Sequence[str]) -> list[Block]:
+def _summary_of_training(source: Source, folder: str) -> dict[str, Any]:
+    path = f"outputs/{folder}/summary.json"
+    summary = need_json(source, path)
+    picked = summary.get("picked")
+    if (
+        "test_balanced_accuracy" not in summary
+        or not isinstance(picked, dict)
+        or "test_accuracy" not in picked
+    ):
+        raise damaged(source, path, "is no summary of a training")
+    return summary
+
+
+def _training_blocks(source: Source, names: Sequence[str]) -> list[Block]:
     curves = {
-        f"{model.capitalize()} model": pd.read_csv(outputs / folder / "epochs.csv")
+        f"{model.capitalize()} model": need_table(
+            source, f"outputs/{folder}/epochs.csv", *figures.EPOCH_COLUMNS
+        )
         for model, folder in TRAININGS.items()
     }
     blocks: list[Block] = [
@@ -197,7 +213,7 @@ def _training_blocks(outputs: Path, names: Sequence[str]) -> list[Block]:
         )
     ]
     for model in MODELS:
-        matrix = _confusion(outputs / TRAININGS[model] / "confusion.csv", names)
+        matrix = _confusion(source, f"outputs/{TRAININGS[model]}/confusion.csv", names)
         correct = float(np.trace(matrix)) / max(int(matrix.sum()), 1)
         blocks.append(
             Picture(
@@ -210,9 +226,12 @@ def _training_blocks(outputs: Path, names: Sequence[str]) -> list[Block]:
     return blocks
 
 
-def _confusion(path: Path, names: Sequence[str]) -> np.ndarray[Any, Any]:
+def _confusion(source: Source, path: str, names: Sequence[str]) -> np.ndarray[Any, Any]:
     position = {name: index for index, name in enumerate(names)}
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = need_table(source, path, "actual", "predicted", dtype=str, keep_default_na=False)
+    foreign = (set(table["actual"]) | set(table["predicted"])) - position.keys()
+    if foreign:
+        raise damaged(source, path, f"names a class that the data set has not, {min(foreign)!r}")
     matrix = np.zeros((len(names), len(names)), dtype=int)
     for actual, predicted in zip(table["actual"], table["predicted"], strict=True):
         matrix[position[actual], position[predicted]] += 1

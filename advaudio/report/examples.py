@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from advaudio.report.cell import Cell
 from advaudio.report.sources import Source, need_array, need_table
 
+COLUMNS = ("model", "sample", "label", "adversarial_label", "perturbation", "decibels_rms")
+
 
 @dataclass(frozen=True)
 class Example:
@@ -49,10 +51,10 @@ def kept_examples(source: Source, cell: Cell) -> list[Example]:
         folder = f"outputs/attacks/{attack}/examples"
         if source.read(f"{folder}/examples.csv") is None:
             continue
-        table = need_table(source, f"{folder}/examples.csv")
-        clean = need_array(source, f"{folder}/clean.npy")
+        table = need_table(source, f"{folder}/examples.csv", *COLUMNS)
+        clean = need_array(source, f"{folder}/clean.npy", (None, None, None))
         for model, rows in table.groupby("model", sort=False):
-            pictures = need_array(source, f"{folder}/{model}.npy")
+            pictures = need_array(source, f"{folder}/{model}.npy", clean.shape)
             rows = rows.reset_index(drop=True)
             for position in np.flatnonzero(np.isfinite(rows["perturbation"].to_numpy(dtype=float))):
                 row: Any = rows.loc[position]

@@ -120,6 +120,16 @@ def _panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
     return figure, np.asarray(figure.subplots(rows, columns, squeeze=False))
 
 
+EPOCH_COLUMNS = (
+    "fold",
+    "epoch",
+    "train_accuracy",
+    "validation_accuracy",
+    "train_loss",
+    "validation_loss",
+)
+
+
 def learning_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
     """Accuracy and loss against the epoch, a column per training.
 

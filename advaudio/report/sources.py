@@ -71,14 +71,14 @@ def need(source: Source, path: str) -> bytes:
     return content
 
 
-def read_json(source: Source, path: str) -> Any:
-    """Content of a JSON file, or None if there is no such file."""
+def read_json(source: Source, path: str) -> dict[str, Any] | None:
+    """Names and values of a JSON file, or None if there is no such file."""
     content = source.read(path)
     return None if content is None else _parsed(source, path, content)
 
 
-def need_json(source: Source, path: str) -> Any:
-    """Content of a JSON file that must be there."""
+def need_json(source: Source, path: str) -> dict[str, Any]:
+    """Names and values of a JSON file that must be there."""
     return _parsed(source, path, need(source, path))
 
 
@@ -98,28 +98,50 @@ def parse_yaml(content: bytes) -> Any:
     return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-def need_table(source: Source, path: str) -> pd.DataFrame:
-    """A CSV file that must be there; "inf" and empty fields of number columns are read as such."""
+def need_table(source: Source, path: str, *columns: str, **options: Any) -> pd.DataFrame:
+    """A CSV file that must be there and have these columns; `options` are pandas'.
+
+    "inf" and empty fields of number columns are read as such.
+    """
     content = need(source, path)
     try:
         if not content.endswith(b"\n"):
             raise ValueError("its last line is cut off")
-        return pd.read_csv(io.BytesIO(content))
+        table = pd.read_csv(io.BytesIO(content), **options)
+        missing = [column for column in columns if column not in table]
+        if missing:
+            raise ValueError(f"it has no column {missing[0]}")
+        return table
     except (ValueError, OverflowError) as error:
-        raise AdvaudioError(f"{path} of {source.name} is no table: {error}.") from error
+        raise damaged(source, path, f"is no table: {error}") from error
 
 
-def need_array(source: Source, path: str) -> NDArray[Any]:
-    """A .npy file that must be there."""
+def need_array(source: Source, path: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """A .npy file that must be there, of this shape (None: any length)."""
     try:
         array: NDArray[Any] = np.load(io.BytesIO(need(source, path)), allow_pickle=False)
+        if len(array.shape) != len(shape) or any(
+            wanted not in (None, length) for length, wanted in zip(array.shape, shape, strict=True)
+        ):
+            raise ValueError(f"its shape is {array.shape}, but must be {shape}")
     except (ValueError, EOFError) as error:
-        raise AdvaudioError(f"{path} of {source.name} is no array: {error}.") from error
+        raise damaged(source, path, f"is no array: {error}") from error
     return array
 
 
-def _parsed(source: Source, path: str, content: bytes) -> Any:
+def damaged(source: Source, path: str, fault: str) -> AdvaudioError:
+    """The error of a file that is there, and is not what it should be."""
+    return AdvaudioError(
+        f"{path} of {source.name} {fault}. Restore it with `dvc checkout`, or make it anew: delete it and run "
+        "`dvc repro`."
+    )
+
+
+def _parsed(source: Source, path: str, content: bytes) -> dict[str, Any]:
     try:
-        return json.loads(content)
-    except ValueError as error:
-        raise AdvaudioError(f"{path} of {source.name} is not valid JSON: {error}.") from error
+        parsed = json.loads(content)
+        if not isinstance(parsed, dict):
+            raise ValueError(f"it holds a {type(parsed).__name__} instead of names and values")
+    except (ValueError, RecursionError) as error:
+        raise damaged(source, path, f"cannot be used: {error}") from error
+    return parsed

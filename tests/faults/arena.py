@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.pipeline.clone import ROOT, Clone, environment
+import psutil
+
+from tests.pipeline.clone import Clone, environment
+from tests.tally import FAULTS
 
 SABOTEUR = Path(__file__).parent / "saboteur"
 PRODUCED = ("data", "models", "outputs", "metrics", "report")
-FAULTS_DONE = ROOT / ".pytest_cache" / "faults.csv"
 PATIENCE = 300.0
 ORPHAN_SECONDS = 20.0
 
@@ -30,7 +32,6 @@ class Ended:
 
     status: int
     said: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Arena:
     origin: Path
     stages: dict[str, Stage]
     digests: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    noted: list[tuple[str, str]] = field(default_factory=list)
 
     def start(
         self,
@@ -85,26 +86,24 @@ class Arena:
             preexec_fn=prepare,
         )
 
-    def finish(self, process: subprocess.Popen[str], started: float) -> Ended:
+    def finish(self, process: subprocess.Popen[str]) -> Ended:
         """Wait for the end of a stage and of every process that it started."""
         said = process.communicate(timeout=PATIENCE)[0]
-        seconds = time.monotonic() - started
         self._no_orphans(process.pid)
-        return Ended(process.returncode, said, seconds)
+        return Ended(process.returncode, said)
 
     def run(self, stage: Stage, **how: Any) -> Ended:
         """Run a stage to its end."""
-        started = time.monotonic()
-        ended = self.finish(self.start(stage, **how), started)
-        if ended.status == 0:
-            self.seconds[stage.name] = ended.seconds
-        return ended
+        return self.finish(self.start(stage, **how))
 
     def note(self, stage: Stage, kind: str) -> None:
-        """Add a line to the list of the faults that were done and well ended."""
-        FAULTS_DONE.parent.mkdir(exist_ok=True)
-        with FAULTS_DONE.open("a", encoding="utf-8") as file:
-            file.write(f"{stage.name},{kind}\n")
+        """Remember a fault that was done; it counts once the stage's next whole run has ended well."""
+        self.noted.append((stage.name, kind))
+
+    def count(self) -> None:
+        """Count what was noted: the rerun ended in the undisturbed bits."""
+        FAULTS.update(self.noted)
+        self.noted.clear()
 
     def forget(self, stage: Stage) -> None:
         """Remove a stage's outputs, as DVC does before it runs it, and its scratch."""
@@ -114,9 +113,10 @@ class Arena:
         shutil.rmtree(self.folder / ".advaudio", ignore_errors=True)
 
     def check_whole(self, stage: Stage) -> None:
-        """Every file among the stage's outputs is the undisturbed one, to the last bit."""
+        """Every file that bears an output's name is the undisturbed one, to the last bit."""
         for name, digest in self.found(stage).items():
-            assert self.digests.get(name) == digest, f"{name} is half-written or wrong"
+            temporary = name.rpartition("/")[2].startswith(".")
+            assert temporary or self.digests.get(name) == digest, f"{name} is half-written or wrong"
 
     def check_same(self, stage: Stage) -> None:
         """The stage's outputs are there and the undisturbed ones, and nothing is left behind."""
@@ -127,12 +127,16 @@ class Arena:
 
     def check_no_leftovers(self) -> None:
         """No temporary file lies among the outputs of any stage."""
-        for top in PRODUCED:
-            left = [path for path in (self.folder / top).rglob(".*") if path.name != ".gitignore"]
-            assert left == []
+        assert self.leftovers() == set()
+
+    def leftovers(self) -> set[Path]:
+        """Temporary files and folders among the outputs of all stages."""
+        hidden = {path for top in PRODUCED for path in (self.folder / top).rglob(".*")}
+        return {path for path in hidden if path.name != ".gitignore"}
 
     def restore(self) -> None:
         """Put every stage's undisturbed outputs back."""
+        self.noted.clear()
         shutil.rmtree(self.folder / ".advaudio", ignore_errors=True)
         for top in PRODUCED:
             shutil.rmtree(self.folder / top)
@@ -147,16 +151,21 @@ class Arena:
     @staticmethod
     def _no_orphans(group: int) -> None:
         deadline = time.monotonic() + ORPHAN_SECONDS
-        while True:
-            try:
-                os.killpg(group, 0)
-            except (ProcessLookupError, PermissionError):
-                return
+        while _runs_in(group):
             if time.monotonic() > deadline:
                 with suppress(ProcessLookupError):
                     os.killpg(group, signal.SIGKILL)
                 raise AssertionError("worker processes outlived their stage")
             time.sleep(0.05)
+
+
+def _runs_in(group: int) -> bool:
+    """Whether a process of the group still runs; one that ended counts no more, collected or not."""
+    for process in psutil.process_iter(["status"]):
+        with suppress(ProcessLookupError):
+            if process.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group:
+                return True
+    return False
 
 
 def digests(folder: Path, name: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.clone import Clone, environment
+from tests.tally import FAULTS
 
 pytestmark = pytest.mark.faults
 
@@ -56,6 +57,7 @@ def test_two_repros_at_once(copy: Clone) -> None:
             assert "lock" in text or "busy" in text, text
     assert any(process.returncode == 0 for process in both), said
     _check_same(copy, lock)
+    FAULTS["dvc", "two at once"] += 1
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -68,6 +70,7 @@ def test_dvc_is_killed_with_its_stage(copy: Clone, seed: int) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=600)
     _check_same(copy, lock)
+    FAULTS["dvc", "kill"] += 1
 
 
 @pytest.mark.parametrize("days", [-4000, 4000])
@@ -78,3 +81,4 @@ def test_files_from_another_time(copy: Clone, days: int) -> None:
         if path.is_file() and not path.is_symlink():
             os.utime(path, (moment, moment))
     assert copy.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+    FAULTS["dvc", "files of another time"] += 1

@@ -15,6 +15,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,7 @@ def end_well(arena: Arena, stage: Stage, **how: Any) -> None:
     ended = arena.run(stage, **how)
     assert ended.status == 0, ended.said
     arena.check_same(stage)
+    arena.count()
 
 
 def children(pid: int) -> list[int]:
@@ -73,23 +76,28 @@ def children(pid: int) -> list[int]:
 def test_signals_at_random_moments(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"signals {name} {faults}")
     arena.forget(stage)
-    begun, done = arena.folder.parent / "begun", 0
+    begun, lasts, done = arena.folder.parent / "begun", 8.0, 0
     while done < faults:
         kind = generator.choice(list(SIGNALS))
-        started = time.monotonic()
         begun.unlink(missing_ok=True)
+        left_by_kill = arena.leftovers()
         process = arena.start(stage, workers=generator.choice([1, 2]), fault=f"tell:{begun}")
         # Before, there is no stage yet that could say or lose anything.
         while not begun.exists() and process.poll() is None:
             time.sleep(0.01)
-        time.sleep(generator.uniform(0.0, arena.seconds.get(name, 8.0)))
+        started = time.monotonic()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(generator.uniform(0.0, lasts))
         late = process.poll() is not None
-        if not late:
+        if late:
+            lasts = time.monotonic() - started
+        else:
             # Ctrl-C and a batch system's kill reach the whole group, `kill -9` of a stage the stage alone.
             signalled = os.kill if kind == "kill" else os.killpg
             signalled(process.pid, SIGNALS[kind])
-        ended = arena.finish(process, started)
+        ended = arena.finish(process)
         if ended.status == 0:
+            assert "Traceback" not in ended.said, ended.said
             arena.check_same(stage)
             arena.forget(stage)
             continue
@@ -99,21 +107,21 @@ def test_signals_at_random_moments(arena: Arena, name: str, faults: int) -> None
         arena.check_whole(stage)
         if kind == "kill":
             assert ended.status == -signal.SIGKILL
-        elif ended.status == -SIGNALS[kind] and not ended.said:
+        elif ended.status == -SIGNALS[kind] and "Interrupted." not in ended.said:
+            assert "Traceback" not in ended.said, ended.said
             arena.check_same(stage)  # the work was done, and Python about to end
         else:
             assert ended.status in (INTERRUPTED, -signal.SIGINT), ended.said
-            assert "Interrupted." in ended.said
+            assert "Interrupted." in ended.said, ended
             assert "Traceback" not in ended.said, ended.said
-            arena.check_no_leftovers()
+            # What a killed run left may still lie there: this one can have ended before it came to it.
+            assert arena.leftovers() <= left_by_kill
     end_well(arena, stage, workers=2)
 
 
-@forms(["append"], [name for name in HARMED if name != "report"], 3, 5)
+@forms(["append"], [name for name in HARMED if name != "download"], 3, 5)
 def test_spoilt_inputs_are_refused(arena: Arena, name: str, faults: int) -> None:
     stage, generator = arena.stages[name], random.Random(f"inputs {name}")
-    if not stage.inputs:
-        pytest.skip("the stage reads no file")
     arena.forget(stage)
     for _ in range(faults):
         path = arena.folder / generator.choice(_read_inputs(arena, stage))
@@ -134,10 +142,12 @@ def test_spoilt_inputs_are_refused(arena: Arena, name: str, faults: int) -> None
 def _read_inputs(arena: Arena, stage: Stage) -> list[str]:
     """Inputs that the stage reads: not the representation that is not selected, nor other files of a folder."""
     unread = {
-        "append": ("data/stft/",),
-        "rho": ("details.json", "fooling_curve.csv", "/examples/"),
+        "append": ("data/stft/*",),
+        "rho": ("*/details.json", "*/fooling_curve.csv", "*/examples/*"),
+        # Sound is made of STFT pictures alone, and of the tables only what the details do not hold.
+        "report": ("data/augmented/*", "outputs/attacks/*/clips.csv", "*/fooling_curve.csv"),
     }.get(stage.name, ())
-    return [name for name in stage.inputs if not any(part in name for part in unread)]
+    return [name for name in stage.inputs if not any(fnmatch(name, pattern) for pattern in unread)]
 
 
 @forms(["stft"], HARMED, 2, 3)
@@ -214,8 +224,8 @@ def test_clock_that_jumps(arena: Arena, name: str, faults: int) -> None:
     stage = arena.stages[name]
     for seed in range(faults):
         arena.forget(stage)
-        end_well(arena, stage, fault=f"clock:{seed}")
         arena.note(stage, "clock jumps")
+        end_well(arena, stage, fault=f"clock:{seed}")
 
 
 @forms([], ["augment", "dwt", "tonnetz", "train", "attack@deepfool"], 1, 2)
@@ -225,7 +235,6 @@ def test_worker_killed_for_memory(arena: Arena, name: str, faults: int) -> None:
     arena.forget(stage)
     done = 0
     for _ in range(4 * faults):
-        started = time.monotonic()
         process = arena.start(stage, workers=2)
         while process.poll() is None and len(children(process.pid)) < 3:  # two workers, one resource tracker
             time.sleep(0.02)
@@ -233,7 +242,7 @@ def test_worker_killed_for_memory(arena: Arena, name: str, faults: int) -> None:
         workers = children(process.pid)[1:] if process.poll() is None else []
         if workers:
             os.kill(generator.choice(workers), signal.SIGKILL)
-        ended = arena.finish(process, started)
+        ended = arena.finish(process)
         if ended.status == 0:
             arena.check_same(stage)
             arena.forget(stage)
@@ -305,7 +314,7 @@ def _spoil_scratch(arena: Arena, stage: Stage, generator: random.Random, faults:
         assert "elete" in ended.said
         assert not (arena.folder / MARKER).exists()
         arena.check_whole(stage)
-        arena.note(stage, f"scratch {suffix}: {kind}")
+        arena.note(stage, f"scratch: {kind}")
         file.unlink()
     end_well(arena, stage)
 
@@ -316,13 +325,12 @@ def _stop_at_file(arena: Arena, stage: Stage, suffix: str) -> Path:
         return sorted(path for path in found if not path.name.startswith("."))
 
     while not files():
-        started = time.monotonic()
         process = arena.start(stage)
         while process.poll() is None and not files():
             time.sleep(0.005)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        if arena.finish(process, started).status == 0:
+        if arena.finish(process).status == 0:
             arena.forget(stage)
     return files()[0]
 
@@ -334,7 +342,7 @@ def test_spoilt_chunks_are_made_anew(arena: Arena, name: str, faults: int) -> No
     for _ in range(faults):
         kind = generator.choice(list(DAMAGES))
         spoil(_stop_at_file(arena, stage, ".safetensors"), kind, generator)
+        arena.note(stage, f"scratch: {kind}")
         end_well(arena, stage)
         assert not (arena.folder / MARKER).exists()
-        arena.note(stage, f"scratch chunk: {kind}")
         arena.forget(stage)

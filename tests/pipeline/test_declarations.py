@@ -16,9 +16,12 @@ import yaml
 
 from advaudio.datasets.source import source_names
 from advaudio.params import read
+from advaudio.report.cell_page import Files, cell_page
+from advaudio.report.page import render
 from tests.pipeline.clone import ROOT, Clone
 from tests.pipeline.imports import imported_files
 from tests.pipeline.recording import Record, below, leaves_of
+from tests.tally import COVERED
 
 DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES: dict[str, Any] = DVC_YAML["stages"]
@@ -49,11 +52,12 @@ FOLDERS_USED_IN_PART = {
     "rho": {"outputs/attacks"},
     "report": {"outputs/attacks"},
 }
-# Safetensors opens files outside Python, where the recorder does not see them.
-MODELS = {"models/original.safetensors", "models/robust.safetensors"}
 USERS_FOLDERS = {"networks"}
-# The report prints the parameters as text, so it reads the file itself.
+# The report is given all parameters at once, and tested by what its page shows of them.
 SHOWS_PARAMETERS = {"report"}
+# These choose a section of params.yaml or of the results, and are no text alone.
+CHOOSING = {"budget", "dataset", "representation"}
+UNUSED_DYNAMIC_RANGE = {"dwt_tonnetz": "stft.dynamic_range"}
 PAGE_FILES = (".html", ".css", ".js")
 
 
@@ -76,6 +80,8 @@ def test_stage_declares_what_it_imports_and_nothing_else(name: str) -> None:
     imported = _imported(name)
     assert sorted(imported - declared) == [], f"stage {name} imports files that dvc.yaml does not list"
     assert sorted(declared - imported) == [], f"stage {name} lists files that it does not import"
+    COVERED["code files"].update(declared)
+    COVERED["declarations of code"].update((name, file) for file in declared)
 
 
 def test_every_stage_runs_its_own_module() -> None:
@@ -105,13 +111,16 @@ def test_run_opened_what_is_declared_and_nothing_else(clone: Clone, records: dic
         }
         assert sorted(foreign) == [], f"stage {name} opened files that it does not declare"
         unused = {path for path in declared if not any(_within(file, {path}) for file in opened)}
-        assert unused - MODELS == UNUSED_IN_THIS_RUN.get(name, set()), f"stage {name}"
+        assert unused == UNUSED_IN_THIS_RUN.get(name, set()), f"stage {name}"
         partly = {
             path
             for path in declared - unused - USERS_FOLDERS
             if (clone.folder / path).is_dir() and not _files_below(clone, path) <= opened
         }
         assert partly == FOLDERS_USED_IN_PART.get(name, set()), f"stage {name}"
+        COVERED["stages run"].add(name)
+        COVERED["declarations of files"].update((name, path) for path in declared)
+        COVERED["files opened"].update(opened)
 
 
 def _files_below(clone: Clone, folder: str) -> set[str]:
@@ -135,6 +144,53 @@ def test_run_read_the_parameters_that_are_declared_and_no_others(
         if name in SHOWS_PARAMETERS:
             continue
         assert sorted(declared - read_keys) == [], f"stage {name} declares parameters that it does not read"
+        COVERED["parameters"].update(declared)
+        COVERED["declarations of parameters"].update((name, key) for key in declared)
+
+
+@pytest.mark.pipeline
+def test_report_shows_the_parameters_that_are_declared_and_no_others(clone: Clone) -> None:
+    content = yaml.safe_load((clone.folder / "params.yaml").read_text(encoding="utf-8"))
+    leaves = leaves_of(content)
+    keys = clone.lock()["report"]["params"]["params.yaml"]
+    declared = {leaf for key in keys for leaf in below(key, leaves)}
+    written = (clone.folder / "report" / "report.html").read_text(encoding="utf-8")
+
+    # Reckoned with instead of shown, and only that of the transform in the pictures.
+    reckoned = {"dwt.dynamic_range", "stft.dynamic_range"}
+    unused = {UNUSED_DYNAMIC_RANGE[content["representation"]]}
+    assert _page(clone, dict.fromkeys(reckoned - unused, 1234567.0)) != written
+    others = (leaves - declared) | unused
+    assert _page(clone, dict.fromkeys(others, 1234567.0)) == written, "the page uses what is not declared"
+
+    marks: dict[str, Any] = {
+        leaf: f"mark{index:03d}" for index, leaf in enumerate(sorted(declared - CHOOSING - reckoned))
+    }
+    marks |= {"seed": 7654321, "evaluation.fooling_threshold": 0.87654}
+    page = _page(clone, marks)
+    assert [leaf for leaf, mark in marks.items() if str(mark) not in page] == [], "declared, and not shown"
+    COVERED["parameters"].update(declared)
+    COVERED["declarations of parameters"].update(("report", key) for key in declared)
+
+
+def _page(clone: Clone, changes: dict[str, Any]) -> str:
+    """The report of the clone's results with other parameters, by dotted key."""
+    params = read(clone.folder / "params.yaml").model_dump()
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        section = params
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    data = clone.folder / "data"
+    files = Files(
+        folder=clone.folder,
+        pictures=data / "pictures" / "pictures.npy",
+        clips=data / "raw" / "clips.csv",
+        dataset=data / "raw" / "dataset.json",
+        augmented=data / "augmented",
+    )
+    return render(cell_page(params, files))
 
 
 def _users() -> dict[str, set[str]]:
@@ -206,6 +262,7 @@ def test_a_changed_module_makes_exactly_its_stages_stale(clone: Clone) -> None:
             (clone.folder / name).write_text(source, encoding="utf-8")
     for name in originals:
         assert stale.get(name, set()) == users.get(name, set()), name
+        COVERED["modules mutated"].add(name)
 
 
 @pytest.mark.faults
@@ -216,5 +273,6 @@ def test_one_changed_module_makes_exactly_its_stages_stale(clone: Clone, name: s
     try:
         file.write_text(mutated(source, name), encoding="utf-8")
         assert _changed_by_dvc(clone) == ({name: _users()[name]} if name in _users() else {})
+        COVERED["modules mutated one by one"].add(name)
     finally:
         file.write_text(source, encoding="utf-8")

@@ -7,6 +7,7 @@ harms nothing, and makes the file as soon as code of the stages runs.
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import os
@@ -22,6 +23,11 @@ JUMPS = (-86_400.0 * 400, -3_600.0, 0.0, 0.5, 86_400.0 * 30)
 
 def limit_memory(mebibytes: int) -> None:
     import resource
+
+    # What is loaded late is loaded now: Python can lose the MemoryError of an import ("SystemError: error return
+    # without exception set"), and then nothing tells it from a bug.
+    for late in ("torch.fx.experimental.symbolic_shapes", "dulwich.client", "dvc.repo", "dvclive"):
+        importlib.import_module(late)
 
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + mebibytes * 2**20

@@ -2,7 +2,8 @@
 
 One file per process is appended to in $RECORD_FOLDER/<stage>/: `file <path>` for every file below the working
 folder that is opened for reading, `parameter <key>` for every parameter whose value is asked for. Worker
-processes inherit the stage's name. What a library opens without telling Python (safetensors does) is not seen.
+processes inherit the stage's name. Safetensors opens files without telling Python, so its own `safe_open`, which
+everything in it that reads a file calls, tells it instead.
 """
 
 from __future__ import annotations
@@ -47,13 +48,28 @@ def _note_files(notes: Notes, top: str) -> Callable[[str, tuple[Any, ...]], None
         if event != "open" or not isinstance(arguments[0], (str, bytes, os.PathLike)):
             return
         flags = arguments[2] if isinstance(arguments[2], int) else 0
-        path = os.path.normpath(Path.cwd() / os.fsdecode(arguments[0]))
-        if flags & os.O_ACCMODE == os.O_RDONLY and path.startswith(top):
-            if path.endswith(".pyc"):
-                path = importlib.util.source_from_cache(path)
-            notes.add(f"file {path.removeprefix(top)}")
+        if flags & os.O_ACCMODE == os.O_RDONLY:
+            _note_file(arguments[0], notes, top)
 
     return hook
+
+
+def _note_file(file: str | bytes | os.PathLike[str], notes: Notes, top: str) -> None:
+    path = os.path.normpath(Path.cwd() / os.fsdecode(file))
+    if path.startswith(top):
+        if path.endswith(".pyc"):
+            path = importlib.util.source_from_cache(path)
+        notes.add(f"file {path.removeprefix(top)}")
+
+
+def _note_models(module: Any, notes: Notes, top: str) -> None:
+    safe_open = module.safe_open
+
+    def noting_safe_open(filename: Any, *arguments: Any, **keywords: Any) -> Any:
+        _note_file(filename, notes, top)
+        return safe_open(filename, *arguments, **keywords)
+
+    module.safe_open = noting_safe_open
 
 
 class NotingDict(dict[str, Any]):
@@ -120,16 +136,16 @@ def _note_parameters(module: Any, notes: Notes) -> None:
     section.__getattribute__, section.model_dump, module.read = looked_up, dumped, noting_read
 
 
-class ParamsFinder(importlib.abc.MetaPathFinder):
-    """Finds `advaudio.params` as Python would, and prepares it once it has run."""
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds a module as Python would, and hands it to `prepare` once it has run."""
 
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
+    def __init__(self, name: str, prepare: Callable[[ModuleType], None]) -> None:
+        self._name, self._prepare = name, prepare
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != "advaudio.params":
+        if fullname != self._name:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
@@ -137,7 +153,7 @@ class ParamsFinder(importlib.abc.MetaPathFinder):
 
             def execute_and_prepare(module: ModuleType) -> None:
                 execute(module)
-                _note_parameters(module, self._notes)
+                self._prepare(module)
 
             spec.loader.exec_module = execute_and_prepare  # type: ignore[method-assign]
         return spec
@@ -146,5 +162,7 @@ class ParamsFinder(importlib.abc.MetaPathFinder):
 if (_name := _stage()) and "RECORD_FOLDER" in os.environ:
     os.environ[KEY] = _name
     _notes = Notes(Path(os.environ["RECORD_FOLDER"]) / _name)
-    sys.meta_path.insert(0, ParamsFinder(_notes))
-    sys.addaudithook(_note_files(_notes, f"{Path.cwd()}{os.sep}"))
+    _top = f"{Path.cwd()}{os.sep}"
+    sys.meta_path.insert(0, Finder("advaudio.params", lambda module: _note_parameters(module, _notes)))
+    sys.meta_path.insert(0, Finder("safetensors", lambda module: _note_models(module, _notes, _top)))
+    sys.addaudithook(_note_files(_notes, _top))
