@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,8 @@ def realdata() -> Path:
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with a tiny `clone` in which the whole pipeline has run once, committed, and its `records`.
 
-    All test processes share it: the first that asks makes it, and the others wait.
+    At the same time it runs once more, from nothing, in the clone `again`. All test processes share the folder:
+    the first that asks makes it, and the others wait.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -41,12 +43,22 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, done = folder / "finished", folder / "finished.done"
     with FileLock(folder.with_suffix(".lock")):
         if not done.exists():
-            clone = make_tiny_clone(folder / "clone")
-            result = clone.run("dvc", "repro", variables=recording(folder / "records"))
-            assert stages_run(result.stdout) == STAGE_NAMES
+            shutil.rmtree(folder, ignore_errors=True)
+            clone, again = make_tiny_clone(folder / "clone"), make_tiny_clone(folder / "again")
+            with ThreadPoolExecutor() as threads:
+                recorded = threads.submit(clone.run, "dvc", "repro", variables=recording(folder / "records"))
+                threads.submit(_run_with_more_workers, again).result()
+                assert stages_run(recorded.result().stdout) == STAGE_NAMES
             clone.commit("first run")
             done.touch()
     return folder
+
+
+def _run_with_more_workers(clone: Clone) -> None:
+    """Run all stages: where the others do nothing new with two workers, they have one."""
+    ran = stages_run(clone.run("dvc", "repro", "attack@deepfool", workers=2).stdout)
+    ran += stages_run(clone.run("dvc", "repro").stdout)
+    assert sorted(ran) == sorted(STAGE_NAMES)
 
 
 @pytest.fixture(scope="session")
