@@ -32,7 +32,7 @@ repro: environment
 
 test: environment
 	pytest -n 2 -m "not pipeline and not sweep and not faults"
-	pytest -m "pipeline and not sweep and not faults"
+	pytest -n 2 -m "pipeline and not sweep and not faults"
 
 test-sweep: environment
 	pytest -m sweep

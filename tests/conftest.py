@@ -1,13 +1,16 @@
 """Fixtures shared by all tests."""
 
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.pipeline.clone import Clone, stages_run
 from tests.pipeline.recording import Record, read_records, recording
-from tests.pipeline.tiny import make_tiny_clone
+from tests.pipeline.tiny import STAGE_NAMES, make_tiny_clone
 from tests.tally import summary
 
 # Librosa compiles with Numba into a cache that two test processes must not write at once (it comes out
@@ -35,22 +38,45 @@ def realdata() -> Path:
 
 
 @pytest.fixture(scope="session")
-def record_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the shared run leaves its records."""
-    return tmp_path_factory.mktemp("records")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a tiny `clone` in which the whole pipeline has run once, committed, and its `records`.
+
+    At the same time it runs once more, from nothing, in the clone `again`. All test processes share the folder:
+    the first that asks makes it, and the others wait.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder, done = folder / "finished", folder / "finished.done"
+    with FileLock(folder.with_suffix(".lock")):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            clone, again = make_tiny_clone(folder / "clone"), make_tiny_clone(folder / "again")
+            with ThreadPoolExecutor() as threads:
+                recorded = threads.submit(clone.run, "dvc", "repro", variables=recording(folder / "records"))
+                threads.submit(_run_with_more_workers, again).result()
+                assert stages_run(recorded.result().stdout) == STAGE_NAMES
+            clone.commit("first run")
+            done.touch()
+    return folder
+
+
+def _run_with_more_workers(clone: Clone) -> None:
+    """Run all stages: where the others do nothing new with two workers, they have one."""
+    ran = stages_run(clone.run("dvc", "repro", "attack@deepfool", workers=2).stdout)
+    ran += stages_run(clone.run("dvc", "repro").stdout)
+    assert sorted(ran) == sorted(STAGE_NAMES)
 
 
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory, record_folder: Path) -> Clone:
-    """A tiny clone in which the whole pipeline has run once, recorded, committed; a test leaves it as it was."""
-    made = make_tiny_clone(tmp_path_factory.mktemp("clone") / "advaudio")
-    result = made.run("dvc", "repro", workers=2, variables=recording(record_folder))
-    assert stages_run(result.stdout)[-1] == "report"
-    made.commit("first run")
-    return made
+def clone(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """This test process's copy of the finished clone, with its cache; a test leaves it as it was."""
+    folder = tmp_path_factory.mktemp("clone") / "advaudio"
+    shutil.copytree(finished_run / "clone", folder, symlinks=True)
+    return Clone(folder)
 
 
 @pytest.fixture(scope="session")
-def records(clone: Clone, record_folder: Path) -> dict[str, Record]:
+def records(finished_run: Path, clone: Clone) -> dict[str, Record]:
     """What every stage of that run opened and read."""
-    return read_records(record_folder, clone)
+    return read_records(finished_run / "records", clone)

@@ -26,7 +26,7 @@ class Clone:
         self,
         *command: str,
         check: bool = True,
-        timeout: float = 600,
+        timeout: float = 1800,
         workers: int = 1,
         variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:

@@ -111,7 +111,7 @@ def stage_runs(clone: Clone, logs: Sequence[Path] = ()) -> Counter[str]:
     )
 
 
-def kill_worker_of_a_cell(grid: Grid, folder: Path) -> str:
+def kill_worker_of_a_cell(grid: Grid, folder: Path, sweep: subprocess.Popen[str]) -> str:
     """Wait until a cell with its log below `folder` trains, and kill its worker with SIGKILL; its name."""
 
     def training() -> tuple[psutil.Process, str] | None:
@@ -120,32 +120,36 @@ def kill_worker_of_a_cell(grid: Grid, folder: Path) -> str:
                 return process, log.stem
         return None
 
-    guard, name = awaited(training)
+    guard, name = awaited(training, sweep)
     worker = guard.parent()
     assert worker is not None
     worker.kill()
     # The guard must take the experiment's processes with it.
-    awaited(lambda: not guard.is_running())
+    awaited(lambda: not guard.is_running(), sweep)
     return name
 
 
-def kill_sweep_after(clone: Clone, process: subprocess.Popen[str], cells: int) -> set[str]:
+def kill_sweep_after(clone: Clone, sweep: subprocess.Popen[str], cells: int) -> set[str]:
     """Wait until so many cells are done, kill the sweep with SIGKILL; return the names of those done."""
-    awaited(lambda: len(metrics_of(clone)) >= cells or process.poll() is not None)
-    process.kill()
-    process.wait()
+    awaited(lambda: len(metrics_of(clone)) >= cells, sweep)
+    sweep.kill()
+    sweep.wait()
     return set(metrics_of(clone))
 
 
-def awaited(find: Callable[[], Value | None]) -> Value:
-    """The first true value of `find`, asked ten times a second."""
+def awaited(find: Callable[[], Value | None], sweep: subprocess.Popen[str] | None = None) -> Value:
+    """The first true value of `find`, asked ten times a second; a sweep that ends before is a failure."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
+        ended = sweep is not None and sweep.poll() is not None
         try:
             if value := find():
                 return value
         except (psutil.Error, OSError):
             pass
+        if sweep is not None and ended:
+            said, _ = sweep.communicate()
+            raise AssertionError(f"the sweep ended too early, with {sweep.returncode}:\n{said}")
         time.sleep(0.1)
     raise AssertionError(f"waited for {PATIENCE} s in vain")
 

@@ -12,12 +12,11 @@ import pandas as pd
 import pytest
 
 from tests.pipeline.clone import Clone, stages_run
-from tests.pipeline.tiny import OWN_MODEL
+from tests.pipeline.tiny import ATTACK_STAGES, ATTACKS, OWN_MODEL, STAGE_NAMES
 
 pytestmark = pytest.mark.pipeline
 
-ATTACKS = ("bim_a", "bim_b", "jsma", "deepfool", "cwa", "pia")
-ATTACK_STAGES = [f"attack@{name}" for name in ATTACKS]
+AFTER_SPLIT = ["train", "train_fgsm", *ATTACK_STAGES, "masking", "rho", "report"]
 ATTACK_METRICS = {"fooling_rate", "auc", "epsilon_90", "perturbation", "robust_fooling_rate", "rho"}
 
 
@@ -29,6 +28,104 @@ def _metrics(clone: Clone) -> dict[str, Any]:
 def _back_to_baseline(clone: Clone) -> None:
     clone.run("git", "checkout", "--quiet", "--force", "main")
     clone.run("dvc", "checkout", "--quiet")
+
+
+def test_model_reruns_training_and_comes_back_from_the_run_cache(clone: Clone) -> None:
+    result = clone.run("dvc", "exp", "run", "--set-param", "model=resnet56")
+    assert stages_run(result.stdout) == AFTER_SPLIT
+    changes = json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout)
+    for path, metric in [("metrics/train.json", "accuracy"), ("metrics/attacks/cwa.json", "fooling_rate")]:
+        change = changes.get(path, {}).get(metric)
+        if change is not None:
+            assert {"old", "new", "diff"} <= set(change)
+    assert changes, "another model must change some metric"
+
+    back = clone.run("dvc", "exp", "run", "--set-param", f"model='{OWN_MODEL}'")
+    assert stages_run(back.stdout) == []
+    assert back.stdout.count("is cached - skipping run") == len(AFTER_SPLIT)
+    assert json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout) == {}
+    _back_to_baseline(clone)
+
+
+def test_experiments_rerun_what_they_change_and_tables_read_them_from_git_and_cache(clone: Clone) -> None:
+    result = clone.run("dvc", "exp", "run", "--name", "audible", "--set-param", "representation=stft")
+    assert stages_run(result.stdout) == ["append", *AFTER_SPLIT]
+    page = (clone.folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<audio") >= 2
+    _back_to_baseline(clone)
+    change = "attacks.deepfool.overshoot=0.05"
+    result = clone.run("dvc", "exp", "run", "--name", "other", "--set-param", change)
+    assert stages_run(result.stdout) == ["attack@deepfool", "rho", "report"]
+    _back_to_baseline(clone)
+
+    told = " ".join(clone.run("python", "-m", "stages.tables", "audible", "other", "HEAD").stderr.split())
+    assert "Left out other: differs in attacks.deepfool.overshoot" in told
+    table = pd.read_csv(clone.folder / "report" / "tables" / "tables.csv")
+    assert set(table["representation"]) == {"stft", "dwt_tonnetz"}
+    baseline = table[(table["representation"] == "dwt_tonnetz") & (table["measure"] == "accuracy, original")]
+    accuracy = _metrics(clone)["metrics/train.json"]["accuracy"]
+    assert baseline["mean"].tolist() == pytest.approx([100 * accuracy])
+    assert "Every cell" in (clone.folder / "report" / "tables" / "tables.html").read_text(encoding="utf-8")
+
+    compared = clone.run("python", "-m", "stages.compare", "audible", "workspace").stdout
+    assert "representation" in compared
+    assert "accuracy" in compared
+
+    cache = clone.folder / ".dvc" / "cache" / "files"
+    cache.rename(cache.with_name("elsewhere"))
+    told = clone.run("python", "-m", "stages.tables", "audible", "HEAD").stderr
+    cache.with_name("elsewhere").rename(cache)
+    assert "No intervals and curves for audible, HEAD" in " ".join(told.split())
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+BAD_INPUTS = [
+    (["model=resnet57"], "did you mean 'resnet56'"),
+    (["seed=abc"], "`seed` is 'abc'"),
+    (["attacks.deepfool.overshoot=much"], "overshoot"),
+    (["dataset=esc10", "datasets.esc10.archive=/nowhere/ESC-50.zip"], "/nowhere/ESC-50.zip"),
+    (["dataset=esc10", "datasets.esc10.archive=truncated.zip"], "truncated.zip"),
+]
+
+
+def test_bad_input_is_one_paragraph_and_leaves_nothing(clone: Clone) -> None:
+    whole = clone.folder / "whole.zip"
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("ESC-50-master/meta/esc50.csv", "filename,fold\n" * 500)
+    truncated = clone.folder / "truncated.zip"
+    truncated.write_bytes(whole.read_bytes()[:-300])
+    whole.unlink()
+    before = _produced(clone.folder)
+    for settings, message in BAD_INPUTS:
+        arguments = [word for setting in settings for word in ("--set-param", setting)]
+        result = clone.run("dvc", "exp", "run", *arguments, check=False)
+        assert result.returncode != 0, settings
+        said = result.stdout + result.stderr
+        assert "Traceback" not in said
+        assert said.count("Error: ") == 1, said
+        assert message in " ".join(said.split())
+        # DVC removes what a stage is to make anew; whatever else is there is as it was.
+        left = _produced(clone.folder)
+        assert left.items() <= before.items(), settings
+        clone.run("git", "checkout", "--quiet", "--force", "main")
+    truncated.unlink()
+    assert stages_run(clone.run("dvc", "repro").stdout) == []
+    assert _produced(clone.folder) == before
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def _produced(folder: Path) -> dict[Path, bytes]:
+    """Every file that the stages made, by its path."""
+    files = (path for name in ("data", "models", "outputs", "metrics") for path in (folder / name).rglob("*"))
+    return {path: path.read_bytes() for path in files if path.is_file()}
+
+
+def test_run_elsewhere_with_another_number_of_workers_is_bitwise_the_same(
+    clone: Clone, finished_run: Path
+) -> None:
+    hashes = clone.output_hashes()
+    assert len(hashes) >= len(STAGE_NAMES)
+    assert Clone(finished_run / "again").output_hashes() == hashes
 
 
 def test_every_stage_left_its_metrics_under_stable_names(clone: Clone) -> None:
@@ -63,110 +160,3 @@ def test_second_repro_runs_nothing_and_git_stays_clean(clone: Clone) -> None:
     assert stages_run(clone.run("dvc", "repro").stdout) == []
     assert clone.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
     assert clone.run("git", "status", "--porcelain").stdout == ""
-
-
-def test_forced_rerun_with_another_number_of_workers_is_bitwise_the_same(clone: Clone) -> None:
-    before = clone.output_hashes()
-    result = clone.run("dvc", "repro", "--force", workers=1)
-    assert len(stages_run(result.stdout)) == 18
-    assert clone.output_hashes() == before
-
-
-def test_one_attack_setting_reruns_that_attack_alone(clone: Clone) -> None:
-    result = clone.run("dvc", "exp", "run", "--set-param", "attacks.deepfool.overshoot=0.05")
-    assert stages_run(result.stdout) == ["attack@deepfool", "rho", "report"]
-    _back_to_baseline(clone)
-
-
-def test_representation_reruns_from_append(clone: Clone) -> None:
-    result = clone.run("dvc", "exp", "run", "--set-param", "representation=stft")
-    assert stages_run(result.stdout) == [
-        "append",
-        "train",
-        "train_fgsm",
-        *ATTACK_STAGES,
-        "masking",
-        "rho",
-        "report",
-    ]
-    _back_to_baseline(clone)
-
-
-def test_model_reruns_training_and_comes_back_from_the_run_cache(clone: Clone) -> None:
-    result = clone.run("dvc", "exp", "run", "--set-param", "model=resnet56")
-    after_training = ["train", "train_fgsm", *ATTACK_STAGES, "masking", "rho", "report"]
-    assert stages_run(result.stdout) == after_training
-    changes = json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout)
-    for path, metric in [("metrics/train.json", "accuracy"), ("metrics/attacks/cwa.json", "fooling_rate")]:
-        change = changes.get(path, {}).get(metric)
-        if change is not None:
-            assert {"old", "new", "diff"} <= set(change)
-    assert changes, "another model must change some metric"
-
-    back = clone.run("dvc", "exp", "run", "--set-param", f"model='{OWN_MODEL}'")
-    assert stages_run(back.stdout) == []
-    assert back.stdout.count("is cached - skipping run") == len(after_training)
-    assert json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout) == {}
-    _back_to_baseline(clone)
-
-
-def test_tables_and_comparison_read_experiments_from_git_and_cache(clone: Clone) -> None:
-    clone.run("dvc", "exp", "run", "--name", "audible", "--set-param", "representation=stft")
-    page = (clone.folder / "report" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<audio") >= 2
-    clone.run("dvc", "exp", "run", "--name", "other", "--set-param", "attacks.deepfool.overshoot=0.05")
-    _back_to_baseline(clone)
-
-    told = " ".join(clone.run("python", "-m", "stages.tables", "audible", "other", "HEAD").stderr.split())
-    assert "Left out other: differs in attacks.deepfool.overshoot" in told
-    table = pd.read_csv(clone.folder / "report" / "tables" / "tables.csv")
-    assert set(table["representation"]) == {"stft", "dwt_tonnetz"}
-    baseline = table[(table["representation"] == "dwt_tonnetz") & (table["measure"] == "accuracy, original")]
-    accuracy = _metrics(clone)["metrics/train.json"]["accuracy"]
-    assert baseline["mean"].tolist() == pytest.approx([100 * accuracy])
-    assert "Every cell" in (clone.folder / "report" / "tables" / "tables.html").read_text(encoding="utf-8")
-
-    compared = clone.run("python", "-m", "stages.compare", "audible", "workspace").stdout
-    assert "representation" in compared
-    assert "accuracy" in compared
-
-    cache = clone.folder / ".dvc" / "cache" / "files"
-    cache.rename(cache.with_name("elsewhere"))
-    told = clone.run("python", "-m", "stages.tables", "audible", "HEAD").stderr
-    cache.with_name("elsewhere").rename(cache)
-    assert "No intervals and curves for audible, HEAD" in " ".join(told.split())
-    assert clone.run("git", "status", "--porcelain").stdout == ""
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (["model=resnet57"], "did you mean 'resnet56'"),
-        (["seed=abc"], "`seed` is 'abc'"),
-        (["dataset=esc10", "datasets.esc10.archive=/nowhere/ESC-50.zip"], "/nowhere/ESC-50.zip"),
-        (["dataset=esc10", "datasets.esc10.archive=truncated.zip"], "truncated.zip"),
-        (["attacks.deepfool.overshoot=much"], "overshoot"),
-    ],
-)
-def test_bad_input_is_one_paragraph_and_leaves_nothing(
-    clone: Clone, settings: list[str], message: str
-) -> None:
-    whole = clone.folder / "whole.zip"
-    with zipfile.ZipFile(whole, "w") as archive:
-        archive.writestr("ESC-50-master/meta/esc50.csv", "filename,fold\n" * 500)
-    (clone.folder / "truncated.zip").write_bytes(whole.read_bytes()[:-300])
-    whole.unlink()
-    arguments = [word for setting in settings for word in ("--set-param", setting)]
-    result = clone.run("dvc", "exp", "run", *arguments, check=False)
-    assert result.returncode != 0
-    said = " ".join((result.stdout + result.stderr).split())
-    assert message in said
-    assert "Traceback" not in said
-    assert not [path for path in _produced(clone.folder) if ".partial" in path.name]
-    (clone.folder / "truncated.zip").unlink()
-    _back_to_baseline(clone)
-    assert stages_run(clone.run("dvc", "repro").stdout) == []
-
-
-def _produced(folder: Path) -> list[Path]:
-    return [path for name in ("data", "models", "outputs", "metrics") for path in (folder / name).rglob("*")]

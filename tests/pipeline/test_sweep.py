@@ -68,7 +68,7 @@ def test_kills_cost_no_cell_and_a_failed_cell_stops_no_other(
     hold.parent.mkdir(parents=True)
     hold.touch()
     with sweeping(clone, BROKEN, "--workers", "2") as process:
-        kill_worker_of_a_cell(BROKEN, clone.folder)
+        kill_worker_of_a_cell(BROKEN, clone.folder, process)
         hold.unlink()
         done = kill_sweep_after(clone, process, cells=1)
     awaited(lambda: not guards(clone.folder))
@@ -111,7 +111,7 @@ def test_ctrl_c_ends_everything_and_keeps_what_is_done(toy: Clone, tmp_path: Pat
     hold.parent.mkdir(parents=True)
     hold.touch()
     with sweeping(clone, GRID, "--workers", "1") as process:
-        awaited(lambda: stage_runs(clone)["train"])
+        awaited(lambda: stage_runs(clone)["train"], process)
         below = psutil.Process(process.pid).children(recursive=True)
         assert interrupt(process) == 130
         assert process.stdout is not None

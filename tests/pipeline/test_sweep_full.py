@@ -118,7 +118,7 @@ def test_a_killed_worker_and_a_killed_sweep_cost_no_cell(
     clone = copy_of(tiny, tmp_path / "advaudio")
     with sweeping(clone, GRID, "--workers", "2") as process:
         began = time.monotonic()
-        kill_worker_of_a_cell(GRID, clone.folder)
+        kill_worker_of_a_cell(GRID, clone.folder, process)
         done = kill_sweep_after(clone, process, cells=3)
         figures["killed_after_seconds"] = time.monotonic() - began
     figures["cells_done_when_killed"] = len(done)
@@ -141,7 +141,7 @@ def test_the_same_through_a_scheduler_and_remotes(
         options = ("--scheduler", address, "--folder", "$SITE")
         with sweeping(clone, GRID, *options) as process:
             began = time.monotonic()
-            kill_worker_of_a_cell(GRID, tmp_path / "cluster")
+            kill_worker_of_a_cell(GRID, tmp_path / "cluster", process)
             done = kill_sweep_after(clone, process, cells=3)
             figures["scheduler_killed_after_seconds"] = time.monotonic() - began
         figures["scheduler_restarted_seconds"], said = swept(clone, GRID, *options)

@@ -79,6 +79,9 @@ def make_toy(folder: Path) -> Clone:
     (folder / "stage.py").write_text(STAGE, encoding="utf-8")
     for name in ("params.yaml", ".gitignore"):
         shutil.copy2(ROOT / name, folder / name)
+    # The parameters name files of the library: the code of each attack.
+    for name in ("advaudio", "stages"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     toy = Clone(folder)
     toy.run("git", "init", "--quiet", "--initial-branch=main")
     toy.run("git", "config", "user.name", "Tester")
