@@ -130,7 +130,7 @@ def run(job: Job, stopped: Callable[[], bool]) -> Outcome:
         for command in job.commands:
             _note(log, f"$ {shlex.join(command)}")
             status = _guarded(command, workspace, lock, log, _environment(job.cores), stopped)
-            if status is None or status > 0:
+            if status != 0:  # below zero: the guard itself was killed
                 state = "stopped" if status is None else "failed"
                 break
     except AdvaudioError as error:

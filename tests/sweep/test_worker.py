@@ -1,0 +1,39 @@
+"""A job runs its commands one after the other, and none after one that did not end well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from advaudio.sweep.git import git
+from advaudio.sweep.worker import Job, Place, run
+from advaudio.sweep.workspace import Origin
+
+
+@pytest.fixture
+def job_of(tmp_path: Path) -> Callable[..., Job]:
+    source = tmp_path / "source"
+    (source / ".dvc").mkdir(parents=True)
+    (source / ".dvc" / "config").touch()
+    git(source, "init", "--quiet")
+    git(source, "config", "user.name", "Tester")
+    git(source, "config", "user.email", "tester@example.org")
+    git(source, "add", "--all")
+    git(source, "commit", "--quiet", "--message", "first")
+    place = Place(*(str(tmp_path / name) for name in ("work", "cache", "downloads")))
+    origin = Origin(str(source), git(source, "rev-parse", "HEAD").strip(), ("Tester", "tester@example.org"))
+    return lambda *commands: Job("job", origin, place, tuple(("bash", "-c", command) for command in commands))
+
+
+@pytest.mark.parametrize(
+    ("first", "state"), [("true", "done"), ("exit 3", "failed"), ("kill -9 $PPID; sleep 1", "failed")]
+)
+def test_nothing_runs_after_a_command_that_failed_or_lost_its_guard(
+    job_of: Callable[..., Job], tmp_path: Path, first: str, state: str
+) -> None:
+    reached = tmp_path / "reached"
+    outcome = run(job_of(first, f"touch {reached}"), lambda: False)
+    assert outcome.state == state
+    assert reached.exists() == (state == "done")
