@@ -25,19 +25,21 @@ from advaudio.params import read
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Out = Annotated[Path, typer.Option(help="JSON file to write")]
+ModelFile = Annotated[Path, typer.Option(help="model file")]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @app.command()
 def attacks(
     out: Out,
-    original: Annotated[Path, typer.Option(help="model file")],
-    robust: Annotated[Path, typer.Option(help="model file")],
+    original: ModelFile,
+    robust: ModelFile,
     pictures: Path = Path("data/pictures/pictures.npy"),
     split: Path = Path("data/split.csv"),
     params: Path = Path("params.yaml"),
     clips: Annotated[int | None, typer.Option(help="attack only so many")] = None,
     outputs: Annotated[Path | None, typer.Option(help="folder for what the stages would write")] = None,
-    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+    device: str = DEVICE,
 ) -> None:
     """All attacks of a parameter file on two models, timed, with their headline figures and ρ."""
     chosen = read(params)
@@ -92,13 +94,13 @@ def attacks(
 @app.command()
 def masking(
     out: Out,
-    original: Annotated[Path, typer.Option(help="model file")],
-    robust: Annotated[Path, typer.Option(help="model file")],
+    original: ModelFile,
+    robust: ModelFile,
     pictures: Path = Path("data/pictures/pictures.npy"),
     split: Path = Path("data/split.csv"),
     clips: int = 200,
     apgd: Annotated[bool, typer.Option(help="run APGD of ART beside ours")] = True,
-    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+    device: str = DEVICE,
 ) -> None:
     """The gradient-masking checks of two models, with APGD of ART as the strong outside attack."""
     test = read_test_clips(pictures, split, original, robust)
