@@ -1,5 +1,11 @@
 """The one error type that users see, and what to say of a fault of the machine."""
 
+NO_MEMORY = (
+    "allocate memory",
+    "can't start new thread",  # for want of memory for its stack
+    "failed to map segment",  # the dynamic linker, when a library is loaded late
+)
+
 
 class AdvaudioError(Exception):
     """Something the user can mend: bad input, a bad parameter, a missing file, a full disk.
@@ -23,8 +29,7 @@ def machine_fault(error: BaseException) -> str | None:
             f"The GPU failed ({text.splitlines()[0] if text else 'no reason given'}). Check `nvidia-smi`, and run "
             "the same command again: it goes on from the work that is finished. With device: cpu it needs no GPU."
         )
-    # The last of these is the dynamic linker's, when a library is loaded late.
-    if isinstance(error, MemoryError) or "allocate memory" in text or "failed to map segment" in text:
+    if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
         return (
             f"The machine ran out of memory ({text.splitlines()[0] if text else 'no size given'}). Close other "
             "programs, or set the environment variable ADVAUDIO_WORKERS to a smaller number of processes, and "

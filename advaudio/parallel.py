@@ -75,11 +75,21 @@ def one_numeric_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back from this thread, and for good from the processes that are started inside.
+
+    Ctrl-C reaches the whole group of processes; the caller alone decides what then happens to the workers.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(devices: Any, events: Any) -> None:
     global _device, _emit
-    # Ctrl-C reaches the whole group of processes; the caller alone decides what then happens to the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_the_caller, daemon=True).start()
     _device = devices.get()
     _emit = events.put
@@ -189,7 +199,8 @@ def _run(
     for wanted in range(len(tasks)):
         while True:
             while submitted < len(tasks) and submitted < wanted + 4 * workers:
-                running[submitted] = pool.submit(function, tasks[submitted])
+                with _interrupts_held():  # it starts the workers
+                    running[submitted] = pool.submit(function, tasks[submitted])
                 submitted += 1
             if running[wanted].done():
                 break

@@ -17,13 +17,16 @@ os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
 
 def _say_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would interrupt the message
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print(INTERRUPTED, file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
 
 
-# Set here, since a stage's imports take seconds in which it can be stopped already.
-if multiprocessing.parent_process() is None:
+# Set here, since a stage's imports take seconds in which it can be stopped already. A worker process imports its
+# caller's main module, and this with it, before it knows of a parent: only its name tells it apart.
+if multiprocessing.current_process().name == "MainProcess":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.excepthook = _say_interrupted
 else:

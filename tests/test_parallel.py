@@ -2,12 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from advaudio.errors import AdvaudioError
 from advaudio.parallel import device, emit, map_ordered, worker_count
+from stages import INTERRUPTED
 
 
 def slow_first(number: int) -> int:
@@ -79,3 +83,41 @@ def test_number_of_workers_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ADVAUDIO_WORKERS", "many")
     with pytest.raises(AdvaudioError, match="ADVAUDIO_WORKERS is 'many'"):
         worker_count()
+
+
+STARTING = """
+import time
+import stages
+from advaudio.parallel import map_ordered
+
+def same(number):
+    return number
+
+if __name__ == "__main__":
+    list(map_ordered(same, range(4), workers=2))
+else:
+    print("worker", flush=True)
+    time.sleep(2)
+"""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_group_while_workers_start_is_told_once(tmp_path: Path, kind: signal.Signals) -> None:
+    script = tmp_path / "starting.py"
+    script.write_text(STARTING, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout is not None
+    for _ in range(2):
+        assert process.stdout.readline() == "worker\n"
+    os.killpg(process.pid, kind)
+    said = process.communicate(timeout=30)[1]
+    assert said == f"{INTERRUPTED}\n"
+    assert process.returncode in (130, -signal.SIGINT)

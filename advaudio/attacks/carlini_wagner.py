@@ -47,7 +47,6 @@ class _Walk:
         self.best_norm = pictures.new_full((len(pictures),), math.inf)
         self.constant = torch.full_like(self.best_norm, first_constant)
         self.lower, self.upper = torch.zeros_like(self.constant), torch.full_like(self.constant, math.inf)
-        self.round = torch.zeros_like(self.live)
         self.search_step = torch.zeros_like(self.live)
         self.variable = self.start.clone()
         self.first, self.second = torch.zeros_like(pictures), torch.zeros_like(pictures)
@@ -57,10 +56,9 @@ class _Walk:
         self.previous = torch.zeros_like(self.constant)
         self.found = torch.zeros_like(self.live, dtype=torch.bool)
 
-    def next_round(self, rounds: int, search_steps: int) -> None:
+    def next_round(self, iterations: int, search_steps: int) -> None:
         """Send samples whose loss no longer falls on to their next c, and those at their last one out."""
-        self.round = self.round + 1
-        ended = ~(self.loss <= 0.9999 * self.previous) | (self.round >= rounds)
+        ended = ~(self.loss <= 0.9999 * self.previous) | (self.steps >= iterations)
         self.previous = self.loss
         upper = torch.where(self.found, torch.minimum(self.upper, self.constant), self.upper)
         lower = torch.where(self.found, self.lower, torch.maximum(self.lower, self.constant))
@@ -69,8 +67,7 @@ class _Walk:
         self.constant = torch.where(ended, following, self.constant)
         self.search_step = self.search_step + ended
         self.found = self.found & ~ended
-        for counter in (self.round, self.steps):
-            counter.masked_fill_(ended, 0)
+        self.steps.masked_fill_(ended, 0)
         again = column(ended)
         self.variable = torch.where(again, self.start, self.variable)
         for moment in (self.first, self.second):
@@ -149,13 +146,12 @@ class CarliniWagner(Attack):
         best_norm = pictures.new_full((len(pictures),), math.inf)
         block = self.iterations // max(1, min(CHECKS, self.iterations // FEWEST_BETWEEN_CHECKS))
         walk = _Walk(pictures, goal, self.first_constant, bounds)
-        rounds = self.iterations // block
         while len(walk.live):
             for _ in range(block):
                 self._step(model, walk)
             meter.add(walk.live, forwards=block, backwards=block, iterations=block)
             best[walk.live], best_norm[walk.live] = walk.best, walk.best_norm
-            walk.next_round(rounds, self.search_steps)
+            walk.next_round(self.iterations // block * block, self.search_steps)
         found = best_norm.isfinite()
         rows = found.nonzero().squeeze(1)
         if len(rows):
