@@ -34,7 +34,6 @@ from advaudio.evaluation.preflight import predict
 from advaudio.evaluation.test_clips import read_test_clips
 from advaudio.files import write_json
 from benchmarks.attacks_peers import (
-    Counting,
     Ours,
     of_art,
     of_foolbox,
@@ -42,6 +41,7 @@ from benchmarks.attacks_peers import (
     published_partial_information,
     trained_on_blobs,
 )
+from tests.attacks.networks import CountingModel
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Out = Annotated[Path, typer.Option(help="JSON file to write")]
@@ -65,7 +65,7 @@ class Bench:
         **notes: Any,
     ) -> Tensor | None:
         """Run a competitor on the first `clips` clips and record what it did."""
-        counting = Counting(self.model).eval().requires_grad_(False)
+        counting = CountingModel(self.model).eval().requires_grad_(False)
         pictures = self.pictures[:clips]
         classes = (self.targets if targeted else self.labels)[:clips]
         cuda = pictures.device.type == "cuda"

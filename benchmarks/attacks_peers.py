@@ -146,24 +146,6 @@ def published_partial_information(
     return best, used
 
 
-class Counting(nn.Module):
-    """Counts the pictures that pass forward and backward."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network, self.forwards, self.backwards = network, 0, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.forwards += len(x)
-        logits: Tensor = self.network(x)
-        if logits.requires_grad:
-            logits.register_hook(self._seen)
-        return logits
-
-    def _seen(self, gradient: Tensor) -> None:
-        self.backwards += len(gradient)
-
-
 class Ours:
     """One of our attacks behind the peers' face; `counts` are those of the last run.
 

@@ -1,9 +1,10 @@
-"""How time, memory, disk and DVC's own work grow with clips, folds and attacks: measured at 1×, 2×, 4× and 8×.
+"""How time, memory, disk and DVC's own work grow with clips, folds, models and attacks: at 1×, 2×, 4× and 8×.
 
     python -m benchmarks.growth --out results/growth
 
-writes `<out>.json`, `<out>.png` and `<out>.md`. It takes about five minutes on two quiet cores: the tests'
-tiny pipeline with the demo's transforms, one pitch-shifted copy, and a tiny network.
+writes `<out>.json`, `<out>.png` and `<out>.md`. It takes about twenty minutes on two quiet cores: the tests'
+tiny pipeline with the demo's transforms, one pitch-shifted copy, and a tiny network. Growth with models is
+that of experiments which differ in training: each is trained and attacked anew.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from tests.pipeline.clone import Clone, environment
 from tests.pipeline.tiny import make_tiny_clone
 
 FACTORS = (1, 2, 4, 8)
-CLIPS = 40
+CLIPS = 250
+CELL_CLIPS = 40
 CLIP_SECONDS = 3.0
 AUDIOSET_CLIPS, AUDIOSET_SECONDS = 2_084_320, 10.0
 STAGES = (
@@ -54,6 +56,7 @@ def main(
     with tempfile.TemporaryDirectory() as work:
         by_clips = [_clips(Path(work) / f"clips{factor}", factor) for factor in FACTORS]
         by_folds = [_folds(Path(work) / f"clips{FACTORS[-1]}", 2 * factor) for factor in (1, 2, 4)]
+        by_models = _models(Path(work) / "models")
         by_attacks = [_attacks(Path(work) / "clips1", 6 * factor) for factor in FACTORS]
     fits = {
         stage: {kind: _fit(by_clips, stage, kind) for kind in ("seconds", "megabytes", "disk")}
@@ -65,12 +68,20 @@ def main(
     }
     result = {
         "cores": os.cpu_count(),
+        "load": os.getloadavg(),
         "by_clips": by_clips,
         "by_folds": by_folds,
+        "by_models": by_models,
         "by_attacks": by_attacks,
         "fits": fits,
         "dvc_by_clips": dvc,
     }
+    for counted, runs in (("folds", by_folds), ("models", by_models), ("attacks", by_attacks)):
+        result[f"{counted}_fits"] = {
+            kind: _line([run[counted] for run in runs], [run[kind] for run in runs])
+            for kind in runs[0]
+            if kind not in (counted, "stages")
+        }
     write_json(out.with_suffix(".json"), result)
     write_text(out.with_suffix(".md"), _table(result))
     _plot(result, out.with_suffix(".png"))
@@ -93,7 +104,40 @@ def _folds(folder: Path, folds: int) -> dict[str, Any]:
     clone = Clone(folder)
     clone.change_params(split__folds=folds)
     stages = {stage: _measure(clone, stage) for stage in ("split", "train")}
-    return {"folds": folds, "train": stages["train"]}
+    return {"folds": folds, **{kind: stages["train"][kind] for kind in ("seconds", "megabytes")}}
+
+
+def _models(folder: Path) -> list[dict[str, Any]]:
+    """Experiments one after the other: their seconds in all, DVC's cache, and its table of them."""
+    clone = make_tiny_clone(folder)
+    clone.change_params(
+        **SMALL, datasets__demo__source={"recordings_per_class": CELL_CLIPS // 10, "clips_per_recording": 1}
+    )
+    _attack_alone(clone, "deepfool")
+    clone.commit("one attack")
+    clone.run("dvc", "repro", "--quiet")
+    clone.commit("the first model")
+    rows, seconds = [], 0.0
+    for number in range(1, FACTORS[-1] + 1):
+        setting = f"training.learning_rate={0.01 + 0.001 * number:.3f}"
+        seconds += _timed(clone, "dvc", "exp", "run", "--quiet", "--name", f"model{number}", "-S", setting)
+        if number in FACTORS:
+            rows.append(
+                {
+                    "models": number,
+                    "seconds": seconds,
+                    "megabytes": _size(folder / ".dvc" / "cache") / 1e6,
+                    "show": _timed(clone, "dvc", "exp", "show", "--csv"),
+                }
+            )
+            print(f"{number} models: {seconds:.0f} s", flush=True)
+    return rows
+
+
+def _attack_alone(clone: Clone, name: str) -> None:
+    path = clone.folder / "params.yaml"
+    attacks = yaml.safe_load(path.read_text(encoding="utf-8"))["attacks"]
+    clone.change_params(attacks={name: attacks[name]})
 
 
 def _attacks(folder: Path, count: int) -> dict[str, Any]:
@@ -114,11 +158,7 @@ def _measure(clone: Clone, stage: str) -> dict[str, float]:
     before = _produced(clone.folder)
     name, _, argument = stage.partition("@")
     if name == "rho":
-        clone.change_params(
-            attacks={
-                "deepfool": yaml.safe_load((clone.folder / "params.yaml").read_text())["attacks"]["deepfool"]
-            }
-        )
+        _attack_alone(clone, "deepfool")
     command = [sys.executable, "-m", f"stages.{name}", *([argument] if argument else [])]
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=clone.folder, env=environment(), stderr=subprocess.DEVNULL)
@@ -135,9 +175,11 @@ def _measure(clone: Clone, stage: str) -> dict[str, float]:
 
 
 def _produced(folder: Path) -> float:
-    return float(
-        sum(path.stat().st_size for top in PRODUCED for path in (folder / top).rglob("*") if path.is_file())
-    )
+    return sum(_size(folder / top) for top in PRODUCED)
+
+
+def _size(folder: Path) -> float:
+    return float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
 
 
 def _timed(clone: Clone, *command: str, check: bool = True) -> float:
@@ -184,8 +226,15 @@ def _table(result: dict[str, Any]) -> str:
         "| folds | CPU s of `train` | MB |",
         "|---|---|---|",
         *(
-            f"| {run['folds']} | {run['train']['seconds']:.1f} | {run['train']['megabytes']:.0f} |"
+            f"| {run['folds']} | {run['seconds']:.1f} | {run['megabytes']:.0f} |"
             for run in result["by_folds"]
+        ),
+        "",
+        f"| models ({CELL_CLIPS} clips, one attack) | s in all | cache, MB | `dvc exp show`, s |",
+        "|---|---|---|---|",
+        *(
+            f"| {run['models']} | {run['seconds']:.0f} | {run['megabytes']:.1f} | {run['show']:.1f} |"
+            for run in result["by_models"]
         ),
         "",
         "| attacks | stages | `dvc status`, s |",
@@ -197,17 +246,41 @@ def _table(result: dict[str, Any]) -> str:
 
 
 def _plot(result: dict[str, Any], path: Path) -> None:
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
     clips = [run["clips"] for run in result["by_clips"]]
-    for kind, axis, label in zip(
-        ("seconds", "megabytes", "disk"), axes, ("CPU s", "MB in memory", "MB on disk"), strict=True
+    for kind, title, unit, axis in zip(
+        ("seconds", "megabytes", "disk"),
+        ("Work of a stage", "Largest process of a stage", "Outputs of a stage"),
+        ("CPU seconds", "MB in memory", "MB on disk"),
+        axes[0],
+        strict=True,
     ):
-        for stage in STAGES:
-            axis.plot(clips, [run["stages"][stage][kind] for run in result["by_clips"]], "o-", label=stage)
-        axis.set(xlabel="clips", ylabel=label, xscale="log", xticks=clips, xticklabels=clips)
-        axis.minorticks_off()
-    axes[2].legend(fontsize=7, ncols=2)
+        # The legend reads as the lines lie.
+        order = sorted(STAGES, key=lambda stage: -result["by_clips"][-1]["stages"][stage][kind])
+        for stage in order:
+            number = STAGES.index(stage)
+            colour, marker = plt.get_cmap("tab20")(2 * (number % 10) + number // 10), "osv^D"[number % 5]
+            measured = [run["stages"][stage][kind] for run in result["by_clips"]]
+            axis.plot(clips, measured, marker, color=colour, label=stage)
+            axis.plot(clips, _on(result["fits"][stage][kind], clips), color=colour)
+        axis.set(xlabel="clips", ylabel=unit, title=title, xticks=clips, ylim=(0, None))
+        axis.legend(fontsize=7)
+    panels: tuple[tuple[str, str, str, str], ...] = (
+        ("folds", "seconds", "CPU seconds", f"`train`, {clips[-1]} clips"),
+        ("models", "seconds", "seconds", f"Experiments, {CELL_CLIPS} clips, one attack"),
+        ("attacks", "status", "seconds", "`dvc status`"),
+    )
+    for (counted, kind, unit, title), axis in zip(panels, axes[1], strict=True):
+        counts = [run[counted] for run in result[f"by_{counted}"]]
+        axis.plot(counts, [run[kind] for run in result[f"by_{counted}"]], "o", color="C0")
+        axis.plot(counts, _on(result[f"{counted}_fits"][kind], counts), color="C0")
+        axis.set(xlabel=counted, ylabel=unit, title=title, xticks=counts, ylim=(0, None))
+    figure.suptitle("Points are measured, lines are fitted (fixed cost + cost of one more)")
     figure.savefig(path, dpi=110)
+
+
+def _on(line: dict[str, float], counts: list[float]) -> list[float]:
+    return [line["fixed"] + line["each"] * count for count in counts]
 
 
 if __name__ == "__main__":

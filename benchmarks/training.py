@@ -13,15 +13,13 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
-from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from advaudio.files import open_array, write_json
@@ -31,18 +29,16 @@ from advaudio.training.checkpoints import Checkpoint
 from advaudio.training.loop import Epoch, Plan, Speed, train
 from advaudio.training.measures import score
 from advaudio.training.numerics import exact_numerics
-from advaudio.training.optimisers import build_optimiser
-from advaudio.training.samples import Samples, cut, picture_facts, read_split
+from advaudio.training.samples import Samples, picture_facts, read_split
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
-from advaudio.training.steps import Mode, stepper
+from advaudio.training.steps import Mode
+from benchmarks.training_loops import CLASSES, art_loop, network, ours_loop, plain_loop, plain_loss
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-CLASSES = 50
 PEAK_BFLOAT16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """Dense bfloat16 FLOP/s by the makers' data sheets (SXM)."""
 
-Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 Out = Annotated[Path, typer.Option(help="JSON file to write")]
 Pictures = Annotated[Path, typer.Option(help=".npy of float32 pictures in [0, 1]")]
 SplitFile = Annotated[Path, typer.Option(help="split.csv")]
@@ -94,117 +90,6 @@ class _Competitor:
         }
 
 
-def _model(name: str, size: int, device: torch.device, seed: int = 0) -> Classifier:
-    model = build_model(name, CLASSES, (size, size), mean=0.5, std=0.29, seed=seed)
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.train()
-
-
-def _ours(
-    model_name: str,
-    defence: str | None,
-    mode: Mode,
-    pictures: np.ndarray[Any, Any],
-    labels: np.ndarray[Any, Any],
-    batch: int,
-    device: torch.device,
-) -> Callable[[], None]:
-    settings = TrainingSettings(batch_size=batch).for_model(model_name, False)
-    model = _model(model_name, pictures.shape[1], device)
-    optimiser = build_optimiser(model, settings)
-    step = stepper(
-        model,
-        optimiser,
-        defence,
-        AdversarialSettings(),
-        settings,
-        bfloat16=device.type == "cuda",
-        mode=mode,
-    )
-    samples = Samples(pictures, labels, device)
-    generator = np.random.default_rng(0)
-
-    def epoch() -> None:
-        total = torch.zeros((), device=device)
-        for x, y in samples.batches(cut(generator.permutation(len(labels)), batch)):
-            total += step(x, y)[0]
-        float(total)
-
-    return epoch
-
-
-def _plain_loss(model: Classifier, x: Tensor, y: Tensor) -> Tensor:
-    losses = [functional.cross_entropy(logits, y) for logits in model.all_logits(x)]
-    return losses[0] + 0.3 * sum(losses[1:], torch.zeros_like(losses[0]))
-
-
-def _plain(
-    model_name: str,
-    defence: str | None,
-    pictures: np.ndarray[Any, Any],
-    labels: np.ndarray[Any, Any],
-    batch: int,
-    device: torch.device,
-    workers: int,
-) -> Callable[[], None]:
-    """The loop of torchvision's tutorials: DataLoader, float32, one kernel at a time, `.item()` each step."""
-    model = build_model(model_name, CLASSES, pictures.shape[1:], mean=0.5, std=0.29).to(device).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    data = TensorDataset(torch.from_numpy(pictures)[:, None], torch.from_numpy(labels))
-    loader = DataLoader(
-        data,
-        batch,
-        shuffle=True,
-        drop_last=True,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        persistent_workers=workers > 0,
-    )
-
-    def epoch() -> None:
-        for x, y in loader:
-            x, y = x.to(device), y.to(device)
-            optimiser.zero_grad()
-            if defence is None:
-                loss = _plain_loss(model, x, y)
-            else:  # as tutorials write it: a pass for the input gradient, then the two of Eq. 13
-                x.requires_grad_()
-                (gradient,) = torch.autograd.grad(_plain_loss(model, x, y), x)
-                attacked = (x.detach() + 8 / 255 * gradient.sign()).clamp(0, 1)
-                loss = 0.5 * _plain_loss(model, x.detach(), y) + 0.5 * _plain_loss(model, attacked, y)
-            loss.backward()
-            optimiser.step()
-            loss.item()
-
-    return epoch
-
-
-def _art(
-    model_name: str,
-    pictures: np.ndarray[Any, Any],
-    labels: np.ndarray[Any, Any],
-    batch: int,
-    device: torch.device,
-) -> Callable[[], None]:
-    """ART's fast adversarial training: random-start FGSM without the clean loss, two passes like ours."""
-    from art.defences.trainer import AdversarialTrainerFBFPyTorch
-    from art.estimators.classification import PyTorchClassifier
-
-    model = build_model(model_name, CLASSES, pictures.shape[1:], mean=0.5, std=0.29)
-    classifier = PyTorchClassifier(
-        model,
-        loss=nn.CrossEntropyLoss(),
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.01),
-        input_shape=(1, *pictures.shape[1:]),
-        nb_classes=CLASSES,
-        clip_values=(0.0, 1.0),
-        device_type="gpu" if device.type == "cuda" else "cpu",
-    )
-    trainer = AdversarialTrainerFBFPyTorch(classifier, eps=8 / 255)
-    targets = np.eye(CLASSES, dtype=np.float32)[labels]
-    return lambda: trainer.fit(pictures[:, None], targets, nb_epochs=1, batch_size=batch)
-
-
 @app.command()
 def speed(
     out: Out,
@@ -231,12 +116,12 @@ def speed(
         for defence in (None, "fgsm"):
             kind = defence or "clean"
             for mode in modes:
-                epoch = _ours(model, defence, mode, pictures, labels, batch_size, where)
+                epoch = ours_loop(model, defence, mode, pictures, labels, batch_size, where)
                 competitors.append(_Competitor(f"ours, {mode}, {kind}", samples, epoch))
-            epoch = _plain(model, defence, pictures, labels, batch_size, where, loader_workers)
+            epoch = plain_loop(model, defence, pictures, labels, batch_size, where, loader_workers)
             competitors.append(_Competitor(f"plain loop, {kind}", samples, epoch))
         if art:
-            epoch = _art(model, pictures, labels, batch_size, where)
+            epoch = art_loop(model, pictures, labels, batch_size, where)
             competitors.append(_Competitor("ART fast-is-better-than-free", samples, epoch))
         for _ in range(rounds + 1):
             for competitor in competitors:
@@ -269,7 +154,7 @@ def _flops_per_image(model_name: str, size: int) -> float:
     """Floating-point operations of one forward and backward pass, a multiply-add counted as two."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    model = _model(model_name, size, torch.device("cpu"))
+    model = network(model_name, size, torch.device("cpu"))
     with FlopCounterMode(display=False) as counter:
         model.all_logits(torch.rand(2, 1, size, size))[0].sum().backward()
     return counter.get_total_flops() / 2
@@ -318,9 +203,9 @@ def race(
 
     plain: list[tuple[float, float]] = []
     started = time.perf_counter()
-    network = build().to(where).train()
+    rival = build().to(where).train()
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate or 0.0, weight_decay=settings.weight_decay or 0.0
+        rival.parameters(), lr=settings.learning_rate or 0.0, weight_decay=settings.weight_decay or 0.0
     )
     x = torch.from_numpy(array[part.train])[:, None]
     y = torch.from_numpy(table.labels[part.train])
@@ -334,15 +219,15 @@ def race(
         pct_start=settings.warm_up,
     )
     for _ in range(epochs):
-        network.train()
+        rival.train()
         for inputs, targets in loader:
             optimiser.zero_grad()
-            loss = _plain_loss(network, inputs.to(where), targets.to(where))
+            loss = plain_loss(rival, inputs.to(where), targets.to(where))
             loss.backward()
             optimiser.step()
             schedule.step()
             loss.item()
-        accuracy = score(network, samples, part.validation, classes).accuracy
+        accuracy = score(rival, samples, part.validation, classes).accuracy
         plain.append((time.perf_counter() - started, accuracy))
 
     target = 0.97 * min(max(value for _, value in curve) for curve in (ours, plain))
@@ -378,7 +263,7 @@ def profile(
     )
     with exact_numerics(where, False):
         chosen = None if defence == "none" else defence
-        epoch = _ours(model, chosen, mode, pictures, labels, batch_size, where)  # type: ignore[arg-type]
+        epoch = ours_loop(model, chosen, mode, pictures, labels, batch_size, where)  # type: ignore[arg-type]
         epoch()
         _synchronise(where)
         started = time.perf_counter()

@@ -19,10 +19,14 @@ UNCHECKED_STAGES = ("report",)
 
 @dataclass(frozen=True)
 class Collection:
-    """Finished cells; the kept examples of each by its name; names of unfinished ones, and what is wrong."""
+    """Finished cells; each one's kept examples and files by its name; unfinished ones, and what is wrong.
+
+    A cell read from a record has no files.
+    """
 
     cells: Sequence[Cell]
     examples: Mapping[str, Sequence[Example]]
+    sources: Mapping[str, Source]
     unfinished: Sequence[tuple[str, str]]
 
 
@@ -41,11 +45,12 @@ def collect(repository: Path, names: Sequence[str], progress: Progress = silent)
     """
     cells: list[Cell] = []
     examples: dict[str, Sequence[Example]] = {}
+    sources: dict[str, Source] = {}
     unfinished = []
     wanted: Sequence[str | Source] = names or experiments(repository)
     for done, name in enumerate(wanted):
         try:
-            cell, own = _read(repository, name)
+            cell, own, source = _read(repository, name)
         except AdvaudioError as error:
             if isinstance(name, str):
                 raise
@@ -53,8 +58,10 @@ def collect(repository: Path, names: Sequence[str], progress: Progress = silent)
             continue
         cells.append(cell)
         examples[cell.name] = own
+        if source is not None:
+            sources[cell.name] = source
         progress(done + 1, len(wanted), "cells")
-    return Collection(cells, examples, unfinished)
+    return Collection(cells, examples, sources, unfinished)
 
 
 def read_named(repository: Path, name: str) -> Cell:
@@ -87,14 +94,14 @@ def check_lock(source: Source, params: Mapping[str, Any]) -> None:
                 )
 
 
-def _read(repository: Path, name: str | Source) -> tuple[Cell, Sequence[Example]]:
+def _read(repository: Path, name: str | Source) -> tuple[Cell, Sequence[Example], Source | None]:
     if isinstance(name, str) and name.endswith(".json") and Path(name).is_file():
-        return read_cell_file(Path(name)), []
+        return read_cell_file(Path(name)), [], None
     source = named_source(repository, name) if isinstance(name, str) else name
     record = read_record(source)
     check_lock(source, record["params"])
     cell = cell_of(record, source.name)
-    return cell, kept_examples(source, cell)
+    return cell, kept_examples(source, cell), source
 
 
 def _at(params: Mapping[str, Any], key: str) -> tuple[bool, Any]:

@@ -52,6 +52,15 @@ class Revision:
                 ) from error
         return self._read[path]
 
+    def local(self, path: str) -> Path | None:
+        """See `Source.local`: an output's file in DVC's cache."""
+        try:
+            digest = self._files.info(path)["dvc_info"]["md5"]
+        except (FileNotFoundError, DataIndexDirError, KeyError):
+            return None
+        file = Path(self._files.repo.cache.local.oid_to_path(digest))
+        return file if file.is_file() else None
+
 
 def experiments(repository: Path) -> list[Source]:
     """All experiments of a repository, whatever commit they started from, by name; then the working tree.

@@ -10,10 +10,12 @@ from advaudio.report.cell import PROVENANCE, Cell
 from advaudio.report.claims import Claim, Verdict
 from advaudio.report.examples import Example, most_fooled
 from advaudio.report.grid import Grid, describe
+from advaudio.report.grid_listening import listening_section
 from advaudio.report.masking import all_passed, masking_blocks
 from advaudio.report.page import Block, Entry, Fold, Page, Picture, Points, Section, Table, Text
 from advaudio.report.paper import REPRESENTATION_NAMES
 from advaudio.report.sections import attack_blocks, claim_table, curve_blocks, number_entry
+from advaudio.report.sources import Source
 from advaudio.report.split import split_table
 from advaudio.report.table_files import header, leading_cells, marked_value, paper_text
 from advaudio.report.tables import ResultTable
@@ -37,6 +39,7 @@ def grid_page(
     *,
     all_cells: Sequence[Cell],
     examples: Mapping[str, Sequence[Example]],
+    sources: Mapping[str, Source],
 ) -> Page:
     """A page from comparable cells.
 
@@ -46,6 +49,13 @@ def grid_page(
         Those in the grid and those left out, for the comparison of splits.
     examples
         Name of a cell → its kept examples.
+    sources
+        Name of a cell → its files, to listen to.
+
+    Raises
+    ------
+    AdvaudioError
+        See `listening_section`.
     """
     sections = [
         Section(
@@ -53,9 +63,13 @@ def grid_page(
         ),
         Section("claims", "The paper's claims", [Text(RULES), claim_table(claims)]),
     ]
-    pictures = _comparison(grid, examples)
-    if pictures:
+    compared = _compared(grid, examples)
+    if compared:
+        pictures = [_comparison(compared, examples)]
         sections.append(Section("examples", "Adversarial examples", pictures))
+    sounds = listening_section([*compared, *grid.cells], sources, examples)
+    if sounds is not None:
+        sections.append(sounds)
     leakage = split_table(all_cells)
     if leakage is not None:
         sections.append(Section("split", "How the split changes accuracy", [Text(LEAKAGE), leakage]))
@@ -127,8 +141,8 @@ def _table_blocks(table: ResultTable) -> list[Block]:
     return [Table(caption, header(table), rows, headings=3), Text(table.explanation)]
 
 
-def _comparison(grid: Grid, examples: Mapping[str, Sequence[Example]]) -> list[Block]:
-    """The paper's figure, of the data set and model that most representations have pictures of."""
+def _compared(grid: Grid, examples: Mapping[str, Sequence[Example]]) -> list[Cell]:
+    """Cells of the data set and model that most representations have pictures of."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for merged in grid.places.values():
         cell = merged.cells[0]
@@ -136,9 +150,13 @@ def _comparison(grid: Grid, examples: Mapping[str, Sequence[Example]]) -> list[B
             groups.setdefault((cell.dataset, cell.model), []).append(cell)
     if not groups:
         return []
-    (dataset, model), cells = max(groups.items(), key=lambda item: len(item[1]))
     order = list(REPRESENTATION_NAMES)
-    cells.sort(key=lambda cell: order.index(cell.representation))
+    most = max(groups.values(), key=len)
+    return sorted(most, key=lambda cell: order.index(cell.representation))
+
+
+def _comparison(cells: Sequence[Cell], examples: Mapping[str, Sequence[Example]]) -> Picture:
+    """The paper's figure."""
     own = {
         cell.name: [example for example in examples[cell.name] if example.model == "original"]
         for cell in cells
@@ -165,17 +183,15 @@ def _comparison(grid: Grid, examples: Mapping[str, Sequence[Example]]) -> list[B
                 ],
             )
         )
-    title = f"{words.model_name(model)} on {words.dataset_name(dataset)}"
-    return [
-        Picture(
-            figures.svg(figures.comparison(strips)),
-            f"{title}: a clip in each representation, and what each attack makes of it (classes by number). Below: "
-            "what changed, each on its own scale. Low frequencies are below, time runs to the right.",
-            f"Pictures of one clip in {listed([words.representation_name(cell.representation) for cell in cells])}, "
-            f"each beside its adversarial examples by {listed([attack_name(attack) for attack in attacks])}, with the "
-            "differences under them.",
-        )
-    ]
+    title = f"{words.model_name(cells[0].model)} on {words.dataset_name(cells[0].dataset)}"
+    return Picture(
+        figures.svg(figures.comparison(strips)),
+        f"{title}: a clip in each representation, and what each attack makes of it (classes by number). Below: "
+        "what changed, each on its own scale. Low frequencies are below, time runs to the right.",
+        f"Pictures of one clip in {listed([words.representation_name(cell.representation) for cell in cells])}, "
+        f"each beside its adversarial examples by {listed([attack_name(attack) for attack in attacks])}, with the "
+        "differences under them.",
+    )
 
 
 def _cell(cell: Cell) -> Fold:

@@ -38,7 +38,14 @@ def write_results(collection: Collection, output: Path, records: Path | None = N
     built = build_grid(collection.cells)
     grid = replace(built, left_out=[*built.left_out, *collection.unfinished])
     tables, verdicts = result_tables(grid), claims(grid)
-    page = grid_page(grid, tables, verdicts, all_cells=collection.cells, examples=collection.examples)
+    page = grid_page(
+        grid,
+        tables,
+        verdicts,
+        all_cells=collection.cells,
+        examples=collection.examples,
+        sources=collection.sources,
+    )
     write_text(output / "tables.md", markdown(tables, verdicts, grid))
     write_text(output / "tables.tex", latex(tables))
     write_csv(output / "tables.csv", tidy(tables))

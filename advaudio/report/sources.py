@@ -30,6 +30,9 @@ class Source(Protocol):
     def read(self, path: str) -> bytes | None:
         """Content of a file; None if there is no such file."""
 
+    def local(self, path: str) -> Path | None:
+        """Where a file too large to read whole lies on this disk; None if it does not."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -53,6 +56,11 @@ class Folder:
             raise AdvaudioError(
                 f"Could not read {self.path / path}: {error.strerror}. Check its permissions."
             ) from error
+
+    def local(self, path: str) -> Path | None:
+        """See `Source.local`."""
+        file = self.path / path
+        return file.resolve() if file.is_file() else None
 
 
 def need(source: Source, path: str) -> bytes:

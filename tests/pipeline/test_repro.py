@@ -65,7 +65,9 @@ def test_experiments_rerun_what_they_change_and_tables_read_them_from_git_and_ca
     baseline = table[(table["representation"] == "dwt_tonnetz") & (table["measure"] == "accuracy, original")]
     accuracy = _metrics(clone)["metrics/train.json"]["accuracy"]
     assert baseline["mean"].tolist() == pytest.approx([100 * accuracy])
-    assert "Every cell" in (clone.folder / "report" / "tables" / "tables.html").read_text(encoding="utf-8")
+    page = (clone.folder / "report" / "tables" / "tables.html").read_text(encoding="utf-8")
+    assert "Every cell" in page
+    assert page.count("<audio") >= 2
 
     compared = clone.run("python", "-m", "stages.compare", "audible", "workspace").stdout
     assert "representation" in compared

@@ -197,3 +197,8 @@ def test_results_of_other_parameters_are_refused(tmp_path: Path) -> None:
     (folder / "dvc.lock").write_text(lock, encoding="utf-8")
     with pytest.raises(AdvaudioError, match=r"stale: params\.yaml has another `model`"):
         collect(Path(), [str(folder)])
+
+
+def test_page_says_where_sounds_would_come_from(written: Path) -> None:
+    page = (written / "tables.html").read_text(encoding="utf-8")
+    assert "no clips here to listen to (data/augmented" in page
