@@ -38,7 +38,7 @@ test-sweep: environment
 	pytest -m sweep
 
 test-faults: environment
-	pytest -m faults
+	pytest -n 2 -m faults
 
 test-versions: environment
 	.ci/versions

@@ -4,6 +4,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -11,12 +12,24 @@ from filelock import FileLock
 from tests.pipeline.clone import Clone, stages_run
 from tests.pipeline.recording import Record, read_records, recording
 from tests.pipeline.tiny import STAGE_NAMES, make_tiny_clone
-from tests.tally import summary
+from tests.tally import add, counted, summary
 
 # Librosa compiles with Numba into a cache that two test processes must not write at once (it comes out
 # corrupt); set before anything imports librosa.
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "numba" / _worker)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where several processes test, hand what this one counted to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["counted"] = counted()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a test process counted; one that crashed has told nothing."""
+    add(getattr(node, "workeroutput", {}).get("counted", {"faults": {}, "covered": {}}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 FAULTS: Counter[tuple[str, str]] = Counter()
 """Faults after which the rerun ended in the undisturbed bits, by stage and kind."""
 COVERED: defaultdict[str, set[object]] = defaultdict(set)
 """What was compared with dvc.yaml, by a word for it."""
+
+
+def counted() -> dict[str, Any]:
+    """What this process counted, in types that one test process can send to another."""
+    return {"faults": dict(FAULTS), "covered": dict(COVERED)}
+
+
+def add(counts: dict[str, Any]) -> None:
+    """Add what another process counted."""
+    FAULTS.update(counts["faults"])
+    for what, found in counts["covered"].items():
+        COVERED[what] |= found
 
 
 def summary() -> list[str]:
