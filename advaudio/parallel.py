@@ -25,6 +25,9 @@ Result = TypeVar("Result")
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+LISTENER_SECONDS = 5.0
+LOOK_SECONDS = 0.05
+
 _device: str = "cpu"
 _emit: Callable[[Any], None] | None = None
 
@@ -146,6 +149,8 @@ def map_ordered(
     ------
     AdvaudioError
         If a worker process dies (most often: out of memory).
+    Exception
+        Whatever `function` or `on_event` raises.
     """
     tasks = list(tasks)
     if workers is None:
@@ -162,16 +167,21 @@ def map_ordered(
     context = multiprocessing.get_context("spawn")
     names = context.SimpleQueue()
     events = context.SimpleQueue()
+    ended, failures = threading.Event(), list[BaseException]()
     for index in range(workers):
         names.put(devices[index % len(devices)])
-    listener = threading.Thread(target=_listen, args=(events, on_event), daemon=True)
+    listener = threading.Thread(target=_listen, args=(events, on_event, ended, failures), daemon=True)
     listener.start()
     pool = ProcessPoolExecutor(
         workers, mp_context=context, initializer=_start_worker, initargs=(names, events)
     )
     try:
         with one_numeric_thread():
-            yield from _run(pool, function, tasks, workers, progress, description)
+            yield from _run(pool, function, tasks, workers, progress, description, failures)
+        ended.set()
+        listener.join()
+        if failures:
+            raise failures[0]
     except BrokenProcessPool as error:
         raise AdvaudioError(
             f"A worker process died ({description or 'parallel work'}); most often the machine ran out of "
@@ -182,8 +192,9 @@ def map_ordered(
         for process in list((pool._processes or {}).values()):
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
-        events.put(None)
-        listener.join()
+        ended.set()
+        # A worker that was killed while it told something has left half of it, which is waited for in vain.
+        listener.join(timeout=LISTENER_SECONDS)
 
 
 def _run(
@@ -193,6 +204,7 @@ def _run(
     workers: int,
     progress: Progress,
     description: str,
+    failures: Sequence[BaseException],
 ) -> Iterator[Result]:
     running: dict[int, Future[Result]] = {}
     submitted = finished = 0
@@ -205,7 +217,9 @@ def _run(
             if running[wanted].done():
                 break
             pending = [future for future in running.values() if not future.done()]
-            wait(pending, return_when=FIRST_COMPLETED)
+            wait(pending, timeout=LISTENER_SECONDS, return_when=FIRST_COMPLETED)
+            if failures:
+                raise failures[0]
             done = wanted + sum(future.done() for future in running.values())
             if done > finished:
                 finished = done
@@ -217,7 +231,22 @@ def _run(
         yield result
 
 
-def _listen(events: Any, on_event: Callable[[Any], None] | None) -> None:
-    while (event := events.get()) is not None:
-        if on_event is not None:
-            on_event(event)
+def _listen(
+    events: Any,
+    on_event: Callable[[Any], None] | None,
+    ended: threading.Event,
+    failures: list[BaseException],
+) -> None:
+    """Hand on what the tasks tell; after an error go on taking it, or the workers would wait for ever."""
+    while True:
+        if events.empty():
+            if ended.is_set():
+                return
+            ended.wait(LOOK_SECONDS)
+            continue
+        event = events.get()
+        if on_event is not None and not failures:
+            try:
+                on_event(event)
+            except BaseException as error:
+                failures.append(error)

@@ -15,7 +15,8 @@ import torch
 import typer
 
 from advaudio.evaluation.attack_evaluation import evaluate_attack
-from advaudio.evaluation.gradient_masking import apgd_of_art, masking_checks, white_box_beats_black_box
+from advaudio.evaluation.black_box import white_box_beats_black_box
+from advaudio.evaluation.gradient_masking import apgd_of_art, masking_checks
 from advaudio.evaluation.headline import headline_metrics
 from advaudio.evaluation.outputs import write_attack
 from advaudio.evaluation.rho import rho_over_attacks
@@ -75,9 +76,7 @@ def attacks(
             )
         print(name, results[name], flush=True)
     summary = rho_over_attacks(tables)
-    masking = white_box_beats_black_box(
-        {name: tables[name] for name in ("bim_a", "bim_b")}, {"pia": tables["pia"]}
-    )
+    masking = white_box_beats_black_box(tables)
     write_json(
         out,
         {

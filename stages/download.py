@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from advaudio.datasets.load import load
+from advaudio.datasets.load import REPORT_FILE, load
 from advaudio.params import read
 from stages.command_line import console, progress_bar, run
 
@@ -31,6 +31,10 @@ def main(
             seed=chosen.seed,
             cache_folder=cache,
             progress=progress,
+        )
+    if report["dropped_clips"]:
+        console.print(
+            f"Left out {report['dropped_clips']} files: see {clips / REPORT_FILE}.", highlight=False
         )
     console.print(
         f"{report['title']}: {report['clips']} clips. Licence: {report['licence']}. "

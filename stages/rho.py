@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from advaudio.evaluation.black_box import white_box_beats_black_box
 from advaudio.evaluation.clip_results import read_clip_results
 from advaudio.evaluation.rho import rho_over_attacks
 from advaudio.evaluation.worst_case import worst_case
@@ -22,7 +23,11 @@ def main(
     threshold = chosen.evaluation.fooling_threshold
     tables = {name: read_clip_results(attacks / name / "clips.csv") for name in chosen.attacks}
     summary = rho_over_attacks(tables, threshold=threshold)
-    write_json(outputs, {**asdict(summary), "worst_case": worst_case(tables, threshold=threshold)})
+    together = {
+        "worst_case": worst_case(tables, threshold=threshold),
+        "white_box_beats_black_box": white_box_beats_black_box(tables),
+    }
+    write_json(outputs, {**asdict(summary), **together})
     write_json(metrics, {"rho": summary.mean})
 
 

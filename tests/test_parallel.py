@@ -85,6 +85,21 @@ def test_number_of_workers_from_the_environment(monkeypatch: pytest.MonkeyPatch)
         worker_count()
 
 
+def talk(number: int) -> int:
+    """Tell more than a pipe holds."""
+    for _ in range(3000):
+        emit("x" * 100)
+    return number
+
+
+def test_an_error_where_events_are_taken_ends_the_map() -> None:
+    def refuse(event: str) -> None:
+        raise AdvaudioError("the disk is full")
+
+    with pytest.raises(AdvaudioError, match="the disk is full"):
+        list(map_ordered(talk, range(4), workers=2, on_event=refuse))
+
+
 STARTING = """
 import time
 import stages

@@ -24,6 +24,8 @@ from advaudio.attacks.base import (
 )
 from advaudio.errors import AdvaudioError
 
+FINEST = 1.0001
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bim(Attack):
@@ -70,9 +72,10 @@ class Bim(Attack):
             first_epsilon=self.first_epsilon,
             largest_epsilon=self.largest_epsilon,
         )
-        if self.precision <= 1 or self.growth <= 1:
+        # Neighbours in float32 are a factor of 1.0000001 apart, and a search would never end there.
+        if self.precision < FINEST or self.growth < FINEST:
             raise AdvaudioError(
-                f"BIM's precision ({self.precision}) and growth ({self.growth}) are factors above 1."
+                f"BIM's precision ({self.precision}) and growth ({self.growth}) are factors of {FINEST} or more."
             )
 
     @property
@@ -117,6 +120,7 @@ class Bim(Attack):
             )
             size = perturbation_norm(adversarial - pictures[rows], self.ball)
             size = torch.minimum(size, epsilon[rows])
+            found = found & size.isfinite()  # a network whose gradient is no number spoils the picture
             better = found & (size < upper[rows])
             best[rows] = torch.where(column(better), adversarial, best[rows])
             upper[rows] = torch.where(better, size, upper[rows])

@@ -33,7 +33,7 @@ class DeepFool(Attack):
     overshoot
         How far beyond the boundary to go, as a share of the perturbation.
     candidates
-        How many of the classes most likely at the start to try, at least 2; None: all.
+        How many of the classes most likely at the start to look at, the true one included, at least 2; None: all.
     followed
         How many boundaries, the nearest ones at the first step, to look at in the later steps; a step costs
         a backward pass for each.

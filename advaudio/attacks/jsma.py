@@ -45,7 +45,7 @@ class Jsma(Attack):
     gamma
         Largest share of the features that may be changed (0 to 1).
     direction
-        "raise" features, "lower" them (the mirrored map), or the better of "both".
+        "raise" features, "lower" them (the mirrored map), or "both": for each feature the better of the two.
     iterations
         Largest number of pairs chosen.
     """

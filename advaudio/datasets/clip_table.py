@@ -14,7 +14,9 @@ from advaudio.errors import AdvaudioError
 COLUMNS = ("file", "clip", "label", "class_name", "fold", "source")
 
 
-def read_metadata(content: bytes, columns: Mapping[str, type], name: str) -> pd.DataFrame:
+def read_metadata(
+    content: bytes, columns: Mapping[str, type], name: str, optional: Mapping[str, type] | None = None
+) -> pd.DataFrame:
     """Read a CSV file whose `columns` have the types given (str, int, float or bool).
 
     Parameters
@@ -26,11 +28,14 @@ def read_metadata(content: bytes, columns: Mapping[str, type], name: str) -> pd.
         not be empty.
     name
         What messages call the file.
+    optional
+        Columns that may be there, and their types.
 
     Raises
     ------
     AdvaudioError
-        If it is no CSV in UTF-8, has no row, lacks a column, or a value has another type: the line is named.
+        If it is no CSV in UTF-8, has no row, has a row longer than its first line, lacks a column or spells it
+        in other letters, or a value has another type: the line is named.
     """
     try:
         table = pd.read_csv(
@@ -44,8 +49,19 @@ def read_metadata(content: bytes, columns: Mapping[str, type], name: str) -> pd.
             f"{name} is no table of comma-separated values in UTF-8: {str(error).strip()}. Mend it, or save "
             "it again as CSV UTF-8."
         ) from error
+    # pandas takes the first values of longer rows for names of the rows.
+    if not isinstance(table.index, pd.RangeIndex):
+        raise AdvaudioError(
+            f"{name} has more values in its rows than columns in its first line. Name every column there, or "
+            "remove the commas at the ends of the rows."
+        )
     table.columns = table.columns.str.strip()
-    for column, kind in columns.items():
+    wanted = {**columns, **(optional or {})}
+    for column in table.columns:
+        if column not in wanted and column.lower() in wanted:
+            raise AdvaudioError(f"{name} has a column {column!r}; rename it {column.lower()!r}.")
+    wanted = {column: kind for column, kind in wanted.items() if column in {*columns, *table.columns}}
+    for column, kind in wanted.items():
         if column not in table.columns:
             raise AdvaudioError(
                 f"{name} has no column {column!r}; it needs {', '.join(columns)} and has "
@@ -54,13 +70,7 @@ def read_metadata(content: bytes, columns: Mapping[str, type], name: str) -> pd.
         table[column] = _typed(table[column].astype(str).str.strip(), kind, name)
     if table.empty:
         raise AdvaudioError(f"{name} has no row. List at least one clip.")
-    return table[list(columns)]
-
-
-def has_column(content: bytes, column: str) -> bool:
-    """Tell whether the first line of a CSV file names `column`."""
-    first = content.decode("utf-8-sig", errors="replace").partition("\n")[0]
-    return column in (name.strip(' \r"') for name in first.split(","))
+    return table[list(wanted)]
 
 
 def _typed(values: pd.Series[Any], kind: type, name: str) -> pd.Series[Any]:

@@ -174,5 +174,6 @@ SOURCE = Source(
     homepage="",
     classes=len(CLASS_NAMES),
     folds=FOLDS,
+    settings=("recordings_per_class", "clips_per_recording"),
     make_clips=make_clips,
 )

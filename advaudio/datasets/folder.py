@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from advaudio.datasets.archive import Container
-from advaudio.datasets.clip_table import has_column, read_metadata
+from advaudio.datasets.clip_table import read_metadata
 from advaudio.datasets.source import Source
 from advaudio.errors import AdvaudioError
 
@@ -37,11 +37,7 @@ def list_clips(container: Container, settings: Mapping[str, Any]) -> pd.DataFram
         If the table is missing or unsound.
     """
     content, name, root = _read_table(container, settings.get("table"))
-    columns: dict[str, type] = {"file": str, "label": str}
-    for column, kind in {"fold": int, "source": str}.items():
-        if has_column(content, column):
-            columns[column] = kind
-    rows = read_metadata(content, columns, name)
+    rows = read_metadata(content, {"file": str, "label": str}, name, {"fold": int, "source": str})
     rows["file"] = _as_on_disk(root + rows["file"].str.removeprefix("./"), container)
     if "fold" in rows and (rows["fold"] < 1).any():
         raise AdvaudioError(f"{name} has the fold {rows['fold'].min()}; folds are numbered from 1.")
@@ -61,7 +57,13 @@ def list_clips(container: Container, settings: Mapping[str, Any]) -> pd.DataFram
 def _read_table(container: Container, table: str | Path | None) -> tuple[bytes, str, str]:
     """Content and name of the table, and where in the container its files lie."""
     if not table:
-        name = TABLE if TABLE in container.files else container.find(TABLE)
+        inside = [name for name in container.files if name == TABLE or name.endswith(f"/{TABLE}")]
+        if TABLE not in inside and len(inside) != 1:
+            raise AdvaudioError(
+                f"{container.path} has {len(inside) or 'no'} {TABLE}. Name the CSV file with the columns file and "
+                "label: datasets.folder.source.table."
+            )
+        name = TABLE if TABLE in inside else inside[0]
         return container.read(name), name, name.removesuffix(TABLE)
     try:
         return Path(table).read_bytes(), str(table), ""
@@ -91,5 +93,6 @@ SOURCE = Source(
     licence="that of the files; nothing is known about it here",
     citation="",
     homepage="",
+    settings=("path", "table"),
     list_clips=list_clips,
 )

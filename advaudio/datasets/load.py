@@ -98,6 +98,12 @@ def load(
             f"The parameter datasets.{name}.on_bad_file is {on_bad_file!r}; it must be error or drop."
         )
     found = find_source(name)
+    unknown = sorted(set(source) - set(found.settings))
+    if unknown:
+        raise AdvaudioError(
+            f"The parameter datasets.{name}.source has no {unknown[0]!r}; "
+            + (f"it has {', '.join(found.settings)}." if found.settings else "it must be empty.")
+        )
     if found.make_clips is not None:
         return _synthesise(name, found, folder_out, source, seed, sample_rate, progress)
     cache_folder = Path(cache_folder)
@@ -123,6 +129,11 @@ def load(
                     rows.append(_append(writer, row, clip))
             if bad and on_bad_file == "error":
                 raise _bad_files(name, bad)
+            if not rows:
+                raise AdvaudioError(
+                    f"No clip of the data set {name} is left: {_named(bad)}. Do the names in the table of clips fit "
+                    "the files?"
+                )
             kept = pd.DataFrame(rows)
             check_classes(kept, f"The data set {name}")
             about = _about_archive(path, published, progress)
@@ -149,6 +160,11 @@ def _locate(
         raise AdvaudioError(
             f"The parameter datasets.{name}.source.path is empty; give the folder with the audio files."
         )
+    if not Path(path).exists():
+        raise AdvaudioError(
+            f"The folder {path} (parameter datasets.{name}.source.path) is not there. Give the path of the folder "
+            "with the audio files."
+        )
     return Path(path), False
 
 
@@ -162,12 +178,15 @@ def _match(container: Container, listed: pd.DataFrame) -> list[BadFile]:
 
 
 def _bad_files(name: str, bad: Sequence[BadFile]) -> AdvaudioError:
-    first = "; ".join(f"{file}: {reason}" for file, reason in bad[:NAMED_IN_ERROR])
-    more = f"; and {len(bad) - NAMED_IN_ERROR} more" if len(bad) > NAMED_IN_ERROR else ""
     return AdvaudioError(
-        f"{len(bad)} bad file{'s' if len(bad) > 1 else ''} in the data set {name}: {first}{more}. Mend or "
+        f"{len(bad)} bad file{'s' if len(bad) > 1 else ''} in the data set {name}: {_named(bad)}. Mend or "
         f"remove them, or set datasets.{name}.on_bad_file to drop to go on without them."
     )
+
+
+def _named(bad: Sequence[BadFile]) -> str:
+    first = "; ".join(f"{file}: {reason}" for file, reason in bad[:NAMED_IN_ERROR])
+    return first + (f"; and {len(bad) - NAMED_IN_ERROR} more" if len(bad) > NAMED_IN_ERROR else "")
 
 
 def _decoded(

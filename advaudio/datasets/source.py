@@ -91,6 +91,8 @@ class Source:
         Printed once and written beside the data.
     clips, classes, folds
         Published numbers; None where they depend on the settings.
+    settings
+        Names that the parameter `datasets.<name>.source` may have.
     remote
         The archive to download; None if there is nothing to download.
     list_clips
@@ -108,6 +110,7 @@ class Source:
     clips: int | None = None
     classes: int | None = None
     folds: int | None = None
+    settings: tuple[str, ...] = ()
     remote: Remote | None = None
     list_clips: Callable[[Container, Mapping[str, Any]], pd.DataFrame] | None = None
     make_clips: Callable[[Mapping[str, Any], int], Iterator[Clip]] | None = None

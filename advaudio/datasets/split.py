@@ -193,7 +193,9 @@ def _check(table: pd.DataFrame, columns: list[Counts], by: str) -> None:
             missing = np.setdiff1d(classes, labels[column == part])
             if len(missing) and (part in whole or len(missing) == len(classes)):
                 name = table["class_name"].to_numpy()[labels == missing[0]][0]
+                recordings = table["source"][labels == missing[0]].nunique()
                 raise AdvaudioError(
-                    f"With split.by = {by}, the {part} part of fold {number} lacks the class {name}: "
-                    "too few recordings to deal. Use fewer folds (split.folds), or split.by = clip."
+                    f"With split.by = {by}, the {part} part of fold {number} lacks the class {name}: its "
+                    f"{recordings} source recording{'s are' if recordings > 1 else ' is'} too few to deal. Add "
+                    "recordings of it, leave the class out, or set split.by = clip if it has more clips."
                 )

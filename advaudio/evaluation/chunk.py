@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
-from advaudio import parallel
+from advaudio import models, parallel
 from advaudio.attacks.base import Attack, Goal, Outcome
 from advaudio.attacks.registry import make_attack
 from advaudio.evaluation.fooling_curve import Array
@@ -85,9 +85,11 @@ def run_chunk(task: Chunk) -> ChunkResult:
 
 
 def digest(task: Chunk) -> str:
-    """Name everything that a task's result depends on, the attack's own code included."""
+    """Name everything that a task's result depends on, the code of the attack and of the networks included."""
     attack = build_attack(task.attack, task.settings, task.seed)
     code = [Path(inspect.getfile(kind)).read_bytes() for kind in type(attack).__mro__ if _ours(kind)]
+    code += [path.read_bytes() for path in sorted(Path(models.__file__).parent.glob("*.py"))]
+    code.append(Path(__file__).read_bytes())
     described = json.dumps(
         [task.attack, dict(task.settings), task.seed, task.model_digest, torch.__version__]
     )
@@ -115,13 +117,13 @@ def model_digest(source: ModelSource) -> str:
 def load(source: ModelSource, device: str) -> nn.Module:
     """Return the model in evaluation mode on the device, its parameters out of the gradient's way."""
     if isinstance(source, Path):
-        return _load_file(source, device)
+        return _load_file(source, model_digest(source), device)
     model = copy.deepcopy(source).to(device).eval()
     return model.requires_grad_(False)
 
 
 @functools.lru_cache(maxsize=2)
-def _load_file(path: Path, device: str) -> nn.Module:
+def _load_file(path: Path, digest: str, device: str) -> nn.Module:
     model: nn.Module = load_model(path, device)
     if device.startswith("cuda"):
         # The layout that tensor cores work in; with the other one every convolution would be preceded by a copy.

@@ -18,7 +18,7 @@ from advaudio.evaluation.fooling_curve import (
     mean_perturbation,
 )
 from advaudio.evaluation.intervals import bootstrap_interval
-from advaudio.evaluation.rho import perturbations, rho
+from advaudio.evaluation.rho import both_reach, perturbations, rho
 
 Statistic = Callable[[Array, Array], float | None]
 
@@ -53,13 +53,13 @@ def headline_metrics(
     dict
         `fooling_rate`, `auc`, `epsilon_90`, `mean_perturbation` of the original model;
         `robust_fooling_rate`, `robust_auc`, `robust_epsilon_90`, `robust_mean_perturbation` of the robust;
-        `robust_fooling_rate_under_bound` (Table II) and `rho` (Eq. 14). Rates from 0 to 1, perturbations in
-        the attack's own norm.
+        `robust_fooling_rate_under_bound` (Table II) and `rho` (Eq. 14; None unless the attack reaches the
+        threshold on both models). Rates from 0 to 1, perturbations in the attack's own norm.
     """
     original, robust = perturbations(table, "original"), perturbations(table, "robust")
-    return {
-        name: value(original, robust) for name, value in _statistics(threshold, auc_epsilon_factor).items()
-    }
+    statistics = _statistics(threshold, auc_epsilon_factor)
+    metrics = {name: value(original, robust) for name, value in statistics.items()}
+    return metrics if both_reach(original, robust, threshold) else {**metrics, "rho": None}
 
 
 def detailed_metrics(
@@ -91,6 +91,9 @@ def detailed_metrics(
             _paired(table, value), table["sample"].nunique(), samples=bootstrap_samples, seed=seed
         )
         intervals[name] = None if interval is None else list(interval)
+    metrics = headline_metrics(table, threshold=threshold, auc_epsilon_factor=auc_epsilon_factor)
+    if metrics["rho"] is None:
+        intervals["rho"] = None
     rate, robust_rate = fooling_rate(original), fooling_rate(robust)
     reached = [value is not None and value >= threshold - 1e-9 for value in (rate, robust_rate)]
     return {
@@ -98,9 +101,11 @@ def detailed_metrics(
         "threshold": threshold,
         "threshold_reached": dict(zip(MODELS, reached, strict=True)),
         "bound": bound_of(original, threshold),
-        "metrics": {name: value(original, robust) for name, value in statistics.items()},
+        "metrics": metrics,
         "intervals_95": intervals,
-        "rho_l2": rho(perturbations(table, "original", "l2"), perturbations(table, "robust", "l2")),
+        "rho_l2": None
+        if metrics["rho"] is None
+        else rho(perturbations(table, "original", "l2"), perturbations(table, "robust", "l2")),
         "models": {model: _model_details(table, model, ladder) for model in MODELS},
     }
 

@@ -38,14 +38,14 @@ class RhoSummary:
     Parameters
     ----------
     by_attack
-        ρ in the attack's own norm; None where it is undefined.
+        ρ in the attack's own norm; None where the attack is not comparable.
     by_attack_l2
         The same with the L2 norm for every attack.
     comparable
-        Attacks whose fooling rate reached the threshold on both models, as Eq. 14 asks.
+        Attacks whose fooling rate reached the threshold on both models, as Eq. 14 asks: otherwise the mean
+        perturbations are of different shares of the clips.
     mean, mean_l2
-        Averages over the comparable attacks: without the threshold on both models, the mean perturbations
-        are of different shares of the clips, and Eq. 14 does not hold. None without any.
+        Averages over the comparable attacks; None without any.
     """
 
     by_attack: dict[str, float | None]
@@ -70,18 +70,18 @@ def rho_over_attacks(tables: Mapping[str, pd.DataFrame], *, threshold: float = 0
     comparable = []
     for name, table in tables.items():
         original, robust = perturbations(table, "original"), perturbations(table, "robust")
-        own[name] = rho(original, robust)
-        in_l2[name] = rho(perturbations(table, "original", "l2"), perturbations(table, "robust", "l2"))
-        rates = [fooling_rate(original), fooling_rate(robust)]
-        if all(rate is not None and rate >= threshold - 1e-9 for rate in rates):
+        own[name] = in_l2[name] = None
+        if both_reach(original, robust, threshold):
             comparable.append(name)
-    return RhoSummary(
-        own,
-        in_l2,
-        comparable,
-        _mean({name: own[name] for name in comparable}),
-        _mean({name: in_l2[name] for name in comparable}),
-    )
+            own[name] = rho(original, robust)
+            in_l2[name] = rho(perturbations(table, "original", "l2"), perturbations(table, "robust", "l2"))
+    return RhoSummary(own, in_l2, comparable, _mean(own), _mean(in_l2))
+
+
+def both_reach(original: Array, robust: Array, threshold: float) -> bool:
+    """Whether an attack fools the threshold's share of both models' clips, as Eq. 14 asks."""
+    rates = [fooling_rate(original), fooling_rate(robust)]
+    return all(rate is not None and rate >= threshold - 1e-9 for rate in rates)
 
 
 def perturbations(table: pd.DataFrame, model: str, column: str = "perturbation") -> Array:
@@ -89,6 +89,20 @@ def perturbations(table: pd.DataFrame, model: str, column: str = "perturbation")
     rows = table[(table["model"] == model) & table["perturbation"].notna()]
     values = rows[column].to_numpy(dtype=float)
     return np.where(np.isfinite(rows["perturbation"].to_numpy(dtype=float)), values, np.inf)
+
+
+def aligned(tables: Mapping[str, pd.DataFrame], model: str, column: str = "perturbation") -> Array:
+    """`perturbations` of several attacks, (attacks, clips): of the clips that all of them attacked.
+
+    Attacks that ran on different devices can differ by a clip whose two best scores are nearly equal.
+    """
+    series = []
+    for table in tables.values():
+        rows = table[(table["model"] == model) & table["perturbation"].notna()]
+        series.append(pd.Series(perturbations(table, model, column), index=rows["sample"].to_numpy()))
+    joined = pd.concat(series, axis=1, join="inner") if series else pd.DataFrame()
+    values: Array = joined.to_numpy(dtype=float).T
+    return values
 
 
 def _mean(values: Mapping[str, float | None]) -> float | None:

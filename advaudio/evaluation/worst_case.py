@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from advaudio.evaluation.clip_results import MODELS
-from advaudio.evaluation.headline import bound_of
-from advaudio.evaluation.rho import perturbations
+from advaudio.evaluation.fooling_curve import epsilon_at
+from advaudio.evaluation.rho import aligned, perturbations
 
 
 def worst_case(
@@ -29,28 +29,28 @@ def worst_case(
     dict
         For each model: `fooling_rate` (by any attack), `fooling_rate_under_bound` (by any attack within the
         bound that the original model needs of that attack), `accuracy_under_bound` (share of *all* clips
-        still classified correctly then), `mean_l2` (of each fooled clip's smallest).
+        still classified correctly then), `mean_l2` (of each fooled clip's smallest). An attack that misses
+        the threshold on the original model has no bound, and the rates within it count the others alone;
+        None where there is no such attack.
     """
     result: dict[str, dict[str, float | None]] = {}
-    bounds = {name: bound_of(perturbations(table, "original"), threshold) for name, table in tables.items()}
+    bounds = {name: epsilon_at(perturbations(table, "original"), threshold) for name, table in tables.items()}
+    bounded = {name: bound for name, bound in bounds.items() if bound is not None}
     for model in MODELS:
-        own = [perturbations(table, model) for table in tables.values()]
-        l2 = [perturbations(table, model, "l2") for table in tables.values()]
-        if not own or not len(own[0]):
+        own, l2 = aligned(tables, model), aligned(tables, model, "l2")
+        if not own.size:
             result[model] = dict.fromkeys(
                 ("fooling_rate", "fooling_rate_under_bound", "accuracy_under_bound", "mean_l2")
             )
             continue
-        fooled = np.any([np.isfinite(values) for values in own], axis=0)
-        within = np.any(
-            [values <= (bounds[name] or 0.0) for name, values in zip(tables, own, strict=True)], axis=0
-        )
-        smallest = np.min(l2, axis=0)
+        fooled, smallest = np.isfinite(own).any(axis=0), l2.min(axis=0)
+        limits = np.array([bounded.get(name, -np.inf) for name in tables])
+        within = (own <= limits[:, None]).any(axis=0)
         clips = int((next(iter(tables.values()))["model"] == model).sum())
         result[model] = {
             "fooling_rate": float(fooled.mean()),
-            "fooling_rate_under_bound": float(within.mean()),
-            "accuracy_under_bound": float((~within).sum() / clips),
+            "fooling_rate_under_bound": float(within.mean()) if bounded else None,
+            "accuracy_under_bound": float((~within).sum() / clips) if bounded else None,
             "mean_l2": float(smallest[np.isfinite(smallest)].mean()) if fooled.any() else None,
         }
     return result

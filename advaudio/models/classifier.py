@@ -79,6 +79,23 @@ class FixedAdaptivePool(nn.Module):
         return torch.einsum("bw,nchw->nchb", self.columns.to(x.dtype), x)
 
 
+class AuxiliaryHead(nn.Module):
+    """A head of torchvision's GoogLeNet, `InceptionAux`, with pooling whose gradient is deterministic."""
+
+    def __init__(self, head: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.pool = FixedAdaptivePool(size, (4, 4))
+        self.conv, self.fc1, self.fc2, self.dropout = (
+            head.get_submodule(name) for name in ("conv", "fc1", "fc2", "dropout")
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, classes) of maps (N, channels, height, width)."""
+        x = self.fc1(self.conv(self.pool(x)).flatten(1))
+        logits: Tensor = self.fc2(self.dropout(nn.functional.relu(x)))
+        return logits
+
+
 def bilinear_matrix(size: int, new_size: int) -> Tensor:
     """The (new_size, size) matrix of bilinear interpolation, as torch's `interpolate`."""
     identity = torch.eye(size, dtype=torch.float64)[:, None, :]

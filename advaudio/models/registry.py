@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from advaudio.errors import AdvaudioError
-from advaudio.models.classifier import Classifier, FixedAdaptivePool
+from advaudio.models.classifier import AuxiliaryHead, Classifier, FixedAdaptivePool
 from advaudio.models.resnet56 import ResNet56
 
 SMALLEST_PICTURE = 16
@@ -145,10 +145,27 @@ def _published_network(
         with torch.no_grad():
             maps = network.get_submodule("features")(torch.zeros(1, 1, height, width))
         network.avgpool = FixedAdaptivePool((maps.shape[2], maps.shape[3]), cast(Any, pool.output_size))
-    if name == "googlenet" and not auxiliary_heads:
+    if name == "googlenet" and auxiliary_heads:
+        maps = _maps_of(network, "inception4a", (height, width))
+        for head in ("aux1", "aux2"):
+            setattr(network, head, AuxiliaryHead(network.get_submodule(head), maps))
+    elif name == "googlenet":
         for attribute, value in (("aux_logits", False), ("aux1", None), ("aux2", None)):
             setattr(network, attribute, value)
     return network, architecture.smallest_side
+
+
+def _maps_of(network: nn.Module, layer: str, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of what a layer gives for pictures of `size`."""
+    seen: list[tuple[int, int]] = []
+    hook = network.get_submodule(layer).register_forward_hook(
+        lambda module, inputs, output: seen.append((output.shape[2], output.shape[3]))
+    )
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, 1, *size))
+    network.train()
+    hook.remove()
+    return seen[0]
 
 
 def sum_first_filters(network: nn.Module, layer: str) -> None:

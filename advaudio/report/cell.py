@@ -14,6 +14,7 @@ A cell is read from a tree of files (see `sources`) or from a *record*, one JSON
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -98,7 +99,8 @@ class Cell:
     accuracy
         Model → accuracy over the test clips, mean over the folds.
     robust_within_bound, rho
-        Means over the attacks (Tables II and III), ρ over the comparable ones.
+        Means over the attacks that reach the threshold on the original model (Table II), and on both (ρ,
+        Table III).
     rho_l2
         ρ with the L2 norm for every attack.
     """
@@ -242,22 +244,43 @@ def cell_of(record: Record, name: str) -> Cell:
         ) from error
     return Cell(
         name=name,
-        record={**record, "params": _without_folders(record["params"])},
+        record={**record, "params": _without_folders(record["params"]), **_with_black_box(record)},
         accuracy=accuracy,
         attacks=attacks,
-        robust_within_bound=mean(result.robust_within_bound for result in attacks.values()),
+        robust_within_bound=mean(
+            result.robust_within_bound for result in attacks.values() if result.reached["original"]
+        ),
         rho=mean_rho,
         rho_l2=rho.get("mean_l2"),
     )
 
 
-def _without_folders(value: Any) -> Any:
-    """Absolute paths among parameters shortened to file names: folders are of one machine and tell nothing."""
+def _with_black_box(record: Mapping[str, Any]) -> Record:
+    """The checks for hidden gradients with the one that needs finished attacks, where both are known."""
+    masking, compared = record.get("masking"), record["rho"].get("white_box_beats_black_box")
+    if masking is None or compared is None:
+        return {}
+    return {
+        "masking": {
+            model: {**checks, "white_box_beats_black_box": compared[model]}
+            for model, checks in masking.items()
+        }
+    }
+
+
+def _without_folders(value: Any, key: str = "") -> Any:
+    """Absolute paths among parameters shortened to file names: folders are of one machine.
+
+    Equal names in different folders stay different by a digest, but for archives, which are told by their content.
+    """
     if isinstance(value, Mapping):
-        return {key: _without_folders(item) for key, item in value.items()}
+        return {name: _without_folders(item, name) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_without_folders(item) for item in value]
-    return PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else value
+    if not isinstance(value, str) or not PurePath(value).is_absolute():
+        return value
+    digest = hashlib.sha256(value.encode()).hexdigest()[:6]
+    return PurePath(value).name + ("" if key == "archive" else f" ({digest})")
 
 
 def _headline(source: Source, attack: str) -> Record:

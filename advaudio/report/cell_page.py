@@ -129,7 +129,7 @@ def _summary(cell: Cell) -> list[str]:
     if cell.robust_within_bound is not None:
         sentences.append(
             "Within the perturbation that the original model needs for that, the robust model is fooled on "
-            f"{percent(cell.robust_within_bound.value)} (mean over the attacks)."
+            f"{percent(cell.robust_within_bound.value)} (mean over these attacks)."
         )
     if cell.rho is None:
         sentences.append("ρ is undefined here: no attack reached the threshold on both models.")

@@ -186,12 +186,11 @@ def _accuracy_drops(grid: Grid) -> Part:
 def _fooled_less(grid: Grid) -> Part:
     def margin(cell: Cell) -> Estimate | None:
         within = []
+        # Within its own bound the original model is fooled at the threshold's rate.
+        rate = Estimate(cell.threshold, cell.threshold, cell.threshold)
         for result in cell.attacks.values():
-            # Within its own bound the original model is fooled at the threshold's rate, or at the attack's
-            # whole rate if that is lower.
-            rate = None if result.fooling_rate is None else min(cell.threshold, result.fooling_rate.value)
-            if rate is not None and result.robust_within_bound is not None:
-                within.append(difference(Estimate(rate, rate, rate), result.robust_within_bound))
+            if result.reached["original"] and result.robust_within_bound is not None:
+                within.append(difference(rate, result.robust_within_bound))
         return mean(within)
 
     pairs = ((name, merged.measure(margin)) for name, merged in _places(grid))

@@ -120,6 +120,15 @@ def _open(repository: Path) -> Iterator[Any]:
 
 
 def _known(repo: Any) -> dict[str, str]:
-    """Every experiment's name and commit, whatever it started from."""
-    listed = repo.experiments.ls(all_commits=True).values()
-    return {str(name): str(revision) for found in listed for name, revision in found}
+    """Every experiment's name and commit, whatever it started from.
+
+    A name given on several commits is of the present one; the others are told by theirs: `name@1a2b3c4`.
+    """
+    listed = repo.experiments.ls(all_commits=True)
+    present = repo.scm.get_rev()
+    known: dict[str, str] = {}
+    for baseline in sorted(listed, key=lambda baseline: (baseline != present, baseline)):
+        for name, revision in listed[baseline]:
+            name = str(name)
+            known[f"{name}@{baseline[:7]}" if name in known else name] = str(revision)
+    return known

@@ -76,7 +76,8 @@ def audible(examples: Sequence[Example], store: ClipStore, layout: Mapping[str, 
                 "Run `dvc repro` to make both from the same clips."
             )
         changed = [invert(example.adversarial[:height], audio, **transform) for example in examples]
-    gain = LOUDEST / max(float(np.abs(sound).max()) for sound in [audio, *changed])
+    peak = max(float(np.abs(sound).max()) for sound in [audio, *changed])
+    gain = LOUDEST / peak if peak else 1.0
     return Audible(
         original=np.asarray(audio * gain, dtype=np.float32),
         adversarial=[

@@ -9,6 +9,7 @@ from advaudio.report.page import Block, Entry, Table, Text
 from advaudio.report.words import number, percent
 
 QUESTIONS = {
+    "gradients_do_not_vanish": "Have nearly all clips a gradient to follow?",
     "iterative_beats_single_step": "Do iterations fool at least as many clips as one step?",
     "more_steps_never_weaker": "Do more steps never fool fewer clips?",
     "unbounded_reaches_all": "Without a bound, is every clip fooled?",

@@ -25,7 +25,8 @@ def attack_blocks(cell: Cell) -> list[Block]:
         blocks.append(
             Text(
                 f"Short of the threshold of {percent(cell.threshold, 0)} on the original model: {listed(short)}. "
-                "Their bound is the largest perturbation that succeeded, and they do not count in the mean ρ."
+                "Their bound is the largest perturbation that succeeded; they count neither in means nor in the "
+                "worst case within the bound."
             )
         )
     if "worst_case" in cell.record["rho"]:

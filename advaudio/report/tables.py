@@ -102,8 +102,8 @@ MEASURES: dict[str, tuple[str, str, Sequence[Measure]]] = {
     "II": (
         "Fooling rate of the robust models within the original models' bound",
         "Each attack may use the perturbation that fools the threshold's share of the original model's clips; "
-        "mean over the attacks. With 95 % intervals. Bold: the lowest of the row. †: an attack did not "
-        "reach the threshold on the original model; its largest successful perturbation is its bound.",
+        "mean over the attacks that do. With 95 % intervals. Bold: the lowest of the row. †: an attack did not "
+        "reach the threshold on the original model and does not count.",
         [
             Measure(
                 "fooling rate, robust",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -15,6 +14,7 @@ from filelock import FileLock, Timeout
 from advaudio.device import visible_gpus
 from advaudio.errors import AdvaudioError
 from advaudio.files import write_json, write_text
+from advaudio.parallel import worker_count
 from advaudio.sweep.cells import Cell, cells_of
 from advaudio.sweep.cluster import local_client, scheduler_client
 from advaudio.sweep.git import (
@@ -101,7 +101,7 @@ def sweep(
         if scheduler is None:
             gpus = () if all(cell.params["device"] == "cpu" for cell in cells) else visible_gpus()
             count = workers or len(gpus) or 1
-            site = local_site(repository, baseline, cores=max(1, (os.cpu_count() or 1) // count))
+            site = local_site(repository, baseline, cores=max(1, worker_count() // count))
             client: AbstractContextManager[Client] = local_client(count, gpus, records / "dask")
         else:
             site = remote_site(repository, baseline, folder)
@@ -238,7 +238,13 @@ class _Run:
         if self.site.remote and outcome.said:
             if is_cell and outcome.state == "done":
                 reference = experiment_reference(self.site.origin.baseline, outcome.name)
-                git(self.repository, "fetch", "--quiet", "--force", GIT_REMOTE, f"{reference}:{reference}")
+                try:
+                    git(
+                        self.repository, "fetch", "--quiet", "--force", GIT_REMOTE, f"{reference}:{reference}"
+                    )
+                except AdvaudioError as error:
+                    said = f"{outcome.said}\nIt ran, but could not be fetched: {error}"
+                    outcome = replace(outcome, state="failed", said=said)
             log = self.records / "logs" / f"{outcome.name}.log"
             write_text(log, outcome.said)
             outcome = replace(outcome, log=str(log))

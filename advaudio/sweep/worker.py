@@ -15,6 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
+
 from advaudio.errors import AdvaudioError
 from advaudio.sweep import guard
 from advaudio.sweep.stage_times import stage_seconds
@@ -137,7 +139,8 @@ def run(job: Job, stopped: Callable[[], bool]) -> Outcome:
         _note(log, str(error))
         state = "failed"
     if state == "done":
-        shutil.rmtree(workspace)
+        with FileLock(lock):
+            shutil.rmtree(workspace)
     text = log.read_text(encoding="utf-8")
     return Outcome(
         name=job.name,

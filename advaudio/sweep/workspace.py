@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ def prepare(workspace: Path, lock: Path, origin: Origin, *, cache: Path, downloa
     workspace.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         fresh = workspace.with_name(f".{workspace.name}-{uuid.uuid4().hex[:8]}")
+        kept = [folder for folder in _leftovers(workspace) if (folder / SCRATCH).is_dir()]
+        if kept and not workspace.exists():
+            kept[0].rename(workspace)
         try:
             git(workspace.parent, "clone", "--quiet", "--no-checkout", origin.url, str(fresh))
             git(fresh, "checkout", "--quiet", "--detach", origin.baseline)
@@ -63,13 +67,23 @@ def prepare(workspace: Path, lock: Path, origin: Origin, *, cache: Path, downloa
             with Config(dvc_dir=str(fresh / ".dvc")).edit("local") as config:
                 config["cache"]["dir"] = str(cache)
                 config["core"]["site_cache_dir"] = str(workspace / ".dvc" / "tmp" / "site")
-            if (workspace / SCRATCH).is_dir():
-                (workspace / SCRATCH).rename(fresh / SCRATCH)
+            if workspace.exists():
+                # Aside at once: what cannot be removed on a shared disk must not stand in the way.
+                old = workspace.with_name(f"{fresh.name}-old")
+                workspace.rename(old)
+                if (old / SCRATCH).is_dir():
+                    (old / SCRATCH).rename(fresh / SCRATCH)
             _share(fresh / SCRATCH / "downloads", downloads)
-            shutil.rmtree(workspace, ignore_errors=True)
             fresh.rename(workspace)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            for left in _leftovers(workspace):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _leftovers(workspace: Path) -> list[Path]:
+    """Clones of this workspace that were not finished, or are to go."""
+    name = re.compile(rf"\.{re.escape(workspace.name)}-[0-9a-f]{{8}}(-old)?")
+    return sorted(path for path in workspace.parent.iterdir() if name.fullmatch(path.name))
 
 
 def _share(link: Path, folder: Path) -> None:

@@ -135,7 +135,8 @@ def train_folds(
 ) -> TrainingResult:
     """Train one network per fold and repeat, score each on its fold's test clips, and publish the picked one.
 
-    Killed at any moment, the same call goes on from the last checkpoint and ends in the same bits. On
+    Killed at any moment, the same call goes on from the last checkpoint, and ends in the same bits where training
+    is deterministic: on the CPU, and on CUDA with `deterministic`. On
     the CPU folds run in worker processes of one thread each, on several GPUs in one process per GPU.
 
     Parameters

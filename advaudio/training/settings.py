@@ -81,10 +81,11 @@ class TrainingSettings:
         table = PRETRAINED_OPTIMISERS if pretrained else OPTIMISERS
         optimiser, learning_rate, weight_decay, batch_size = table.get(name, ("adamw", 1e-3, 0.05, 64))
         chosen = self.optimiser or optimiser
-        if chosen != optimiser and self.learning_rate is None:
+        if chosen != optimiser and None in (self.learning_rate, self.weight_decay):
             raise AdvaudioError(
                 f"Parameter `training.optimiser` is {chosen} but {name}'s default is {optimiser}: set "
-                "`training.learning_rate` too, since the default rate belongs to the default optimiser."
+                "`training.learning_rate` and `training.weight_decay` too, since the defaults belong to the default "
+                "optimiser."
             )
         return replace(
             self,

@@ -287,3 +287,22 @@ def test_code_must_be_the_file_that_python_imports(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AdvaudioError, match="is not the file that Python imports"):
         make_attack("jsma", code="advaudio/attacks/jsma.py")
+
+
+class NoNumber(nn.Module):
+    """Its scores are sound at the clean pictures, its gradient is no number, and so are the scores elsewhere."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)
+        return logits + (0 * x).sqrt().flatten(1).sum(1, keepdim=True)
+
+
+def test_bim_ends_where_the_gradient_is_no_number(case: Case) -> None:
+    model, pictures, labels = case
+    outcome = Bim(stop_early=False, steps=2).search(NoNumber(model), pictures, Goal((labels + 1) % 4, True))
+    assert not outcome.found.any()
+    assert torch.equal(outcome.adversarial, pictures)

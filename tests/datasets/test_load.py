@@ -196,8 +196,16 @@ def test_accents_may_be_spelt_in_two_ways(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda place: (place / "clips.csv").unlink(), "has no file clips.csv"),
-        (lambda place: shutil.rmtree(place), "Could not open"),
+        (lambda place: (place / "clips.csv").unlink(), r"has no clips\.csv. Name the CSV file"),
+        (lambda place: shutil.rmtree(place), r"datasets\.folder\.source\.path\) is not there"),
+        (
+            lambda place: (place / "clips.csv").write_text("file,label\nsiren.aiff,x,\n"),
+            "more values in its rows",
+        ),
+        (
+            lambda place: (place / "clips.csv").write_text("file,label,Source\nsiren.aiff,x,a\n"),
+            "rename it 'source'",
+        ),
         (lambda place: (place / "clips.csv").write_text("path,label\na,b\n"), "no column 'file'"),
         (lambda place: (place / "clips.csv").write_text("file,label,fold\nsiren.aiff,x,0\n"), "the fold 0"),
         (
@@ -216,6 +224,29 @@ def test_own_folder_broken(change: Any, says: str, tmp_path: Path) -> None:
     change(place)
     with pytest.raises(AdvaudioError, match=says):
         bring("folder", tmp_path, source={"path": str(place)})
+
+
+def test_own_folder_of_which_nothing_is_left(tmp_path: Path) -> None:
+    place = own_folder(tmp_path)
+    (place / "clips.csv").write_text("file,label\na.wav,x\n")
+    with pytest.raises(
+        AdvaudioError, match=r"No clip of the data set folder is left: a\.wav: it is not there"
+    ):
+        bring("folder", tmp_path, source={"path": str(place)}, on_bad_file="drop")
+
+
+def test_table_may_begin_with_a_blank_line(tmp_path: Path) -> None:
+    place = own_folder(tmp_path)
+    lines = (place / "clips.csv").read_text(encoding="utf-8-sig").splitlines()
+    rows = [f"{line},{'source' if not number else 'one'}" for number, line in enumerate(lines)]
+    (place / "clips.csv").write_text("\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    bring("folder", tmp_path, source={"path": str(place)})
+    assert set(ClipStore.open(tmp_path / "clips").table["source"]) == {"one"}
+
+
+def test_settings_that_a_source_does_not_have(tmp_path: Path) -> None:
+    with pytest.raises(AdvaudioError, match=r"datasets\.folder\.source has no 'tabel'; it has path, table"):
+        bring("folder", tmp_path, source={"path": str(own_folder(tmp_path)), "tabel": "x"})
 
 
 def test_own_folder_needs_a_path(tmp_path: Path) -> None:

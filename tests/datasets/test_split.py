@@ -177,7 +177,7 @@ def test_no_official_folds() -> None:
 def test_too_few_recordings_are_named() -> None:
     table = clips()
     table.loc[table["label"] == 2, "source"] = "one"
-    with pytest.raises(AdvaudioError, match="lacks the class class2: too few recordings"):
+    with pytest.raises(AdvaudioError, match="lacks the class class2: its 1 source recording is too few"):
         split(table, by="source")
 
 

@@ -18,7 +18,7 @@ from advaudio.errors import AdvaudioError
 from advaudio.evaluation import attack_evaluation, chunk
 from advaudio.evaluation.attack_evaluation import AttackEvaluation, draw_targets, evaluate_attack
 from advaudio.evaluation.clip_results import read_clip_results, write_clip_results
-from advaudio.evaluation.preflight import check_model
+from advaudio.evaluation.preflight import predict
 from advaudio.params import read
 from tests.evaluation.networks import CLASSES, Blobs, pictures_and_labels
 
@@ -206,7 +206,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
     [
         ({"ladder": []}, "no budget"),
         ({"ladder": [{"stepz": 3}]}, "no setting stepz"),
-        ({"settings": {"growth": 0.5}}, "above 1"),
+        ({"settings": {"growth": 0.5}}, "1.0001 or more"),
         ({"settings": {"code": "nowhere.py"}}, "cannot be imported"),
         ({"settings": {"code": "advaudio/files.py"}}, "one subclass .* it defines none"),
         ({"labels": np.zeros(3, dtype=int)}, "one label"),
@@ -242,16 +242,10 @@ def test_preflight_refuses_what_cannot_be_attacked(network: nn.Module, message: 
         evaluate("bim_a", original=network)
 
 
-def test_preflight_compares_the_accuracy_with_training() -> None:
-    pictures, labels = pictures_and_labels()
-    found = check_model(Blobs(60.0), pictures, labels)
-    assert found["zero_gradient_share"] == 0
-    check_model(Blobs(60.0), pictures, labels, expected_accuracy=found["accuracy"])
-    with pytest.raises(AdvaudioError, match="training measured"):
-        check_model(Blobs(60.0), pictures, labels, expected_accuracy=found["accuracy"] - 0.1)
-    assert check_model(Blobs(1e6), pictures, labels)["zero_gradient_share"] > 0.5
+def test_preflight_refuses_pictures_outside_the_unit_interval() -> None:
+    pictures, _ = pictures_and_labels()
     with pytest.raises(AdvaudioError, match="leave"):
-        check_model(Blobs(60.0), pictures + 1, labels)
+        predict(Blobs(60.0), pictures + 1)
 
 
 def test_examples_are_the_same_clips_for_every_attack() -> None:

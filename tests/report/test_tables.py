@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -153,9 +154,18 @@ def test_the_same_cell_twice_counts_once_and_a_contradiction_is_refused() -> Non
 
 
 def test_an_attack_short_of_the_threshold_is_marked() -> None:
-    grid = build_grid([made_cell(fooled=0.5)])
+    cell = made_cell()
+    short = replace(cell.attacks["cwa"], reached={"original": False, "robust": True})
+    grid = build_grid([replace(cell, attacks={**cell.attacks, "cwa": short})])
     text = markdown(result_tables(grid), claims(grid), grid)
     assert re.search(r"fooling rate, robust \(%\) \| [\d.]+† \(", text)
+
+
+def test_without_an_attack_that_reaches_the_threshold_there_is_no_mean() -> None:
+    grid = build_grid([made_cell(fooled=0.5)])
+    text = markdown(result_tables(grid), claims(grid), grid)
+    assert re.search(r"fooling rate, robust \(%\) \| – ", text)
+    assert re.search(r"ρ, each attack in its norm \| – ", text)
 
 
 def test_no_cell_is_an_error_that_says_what_to_do() -> None:
@@ -202,3 +212,12 @@ def test_results_of_other_parameters_are_refused(tmp_path: Path) -> None:
 def test_page_says_where_sounds_would_come_from(written: Path) -> None:
     page = (written / "tables.html").read_text(encoding="utf-8")
     assert "no clips here to listen to (data/augmented" in page
+
+
+def test_weights_of_one_name_from_two_folders_are_not_taken_for_the_same(tmp_path: Path) -> None:
+    key = "budgets.quick.training.pretrained"
+    folders = [
+        write_cell(tmp_path / place, changes=((key, f"/{place}/weights.pt"),)) for place in ("one", "other")
+    ]
+    with pytest.raises(AdvaudioError, match=r"the same cell .* with another pretrained"):
+        build_grid([read_cell(Folder(path, path.name)) for path in folders])
