@@ -27,38 +27,38 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 repro: environment
-	dvc repro
-	@dvc metrics show
+	$(BIN)/dvc repro
+	@$(BIN)/dvc metrics show
 
 test: environment
-	pytest -n 2 -m "not pipeline and not sweep and not faults"
-	pytest -n 2 -m "pipeline and not sweep and not faults"
+	$(BIN)/pytest -n 2 -m "not pipeline and not sweep and not faults"
+	$(BIN)/pytest -n 2 -m "pipeline and not sweep and not faults"
 
 test-sweep: environment
-	pytest -m sweep
+	$(BIN)/pytest -m sweep
 
 test-faults: environment
-	pytest -n 2 -m faults
+	$(BIN)/pytest -n 2 -m faults
 
 test-versions: environment
 	.ci/versions
 
 check: environment audit
-	ruff check .
-	ruff format --check .
-	mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # Fails on a known weakness alone: not where there is no network to ask over.
 audit: environment
-	@uv tool run pip-audit==2.9.0 --requirement requirements.lock --disable-pip --progress-spinner off > $(VENV)/audit.log 2>&1 \
+	@$(BIN)/uv tool run pip-audit==2.9.0 --requirement requirements.lock --disable-pip --progress-spinner off > $(VENV)/audit.log 2>&1 \
 		|| ! grep --quiet "known vulnerabilit" $(VENV)/audit.log || { cat $(VENV)/audit.log; exit 1; }
 	@grep --max-count=1 "known vulnerabilit" $(VENV)/audit.log || echo "The packages could not be looked up: $(VENV)/audit.log"
 
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --generate-hashes --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --generate-hashes --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
 licences: environment
-	(cat docs/licences.head.md; uv tool run pip-licenses==5.5.0 --python $(BIN)/python --from mixed --format markdown --ignore-packages advaudio) > docs/licences.md
+	(cat docs/licences.head.md; $(BIN)/uv tool run pip-licenses==5.5.0 --python $(BIN)/python --from mixed --format markdown --ignore-packages advaudio) > docs/licences.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .advaudio build *.egg-info

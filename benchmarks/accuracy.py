@@ -127,7 +127,7 @@ def table(
         content = read_json(file)
         for row in content["rows"]:
             epsilon = row["training_epsilon_in_255ths"]
-            spread = np.std(row["test_accuracy_by_fold"], ddof=1)
+            spread = np.std(row["test_accuracy_by_fold"], ddof=0)
             rows.append(
                 {
                     "data": content["data"],

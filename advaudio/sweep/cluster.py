@@ -93,6 +93,6 @@ def _distributed() -> Any:
         import distributed
     except ImportError as error:
         raise AdvaudioError(
-            "A sweep needs dask.distributed, which is not installed: pip install 'advaudio[sweep]'."
+            "A sweep needs dask.distributed, which is not installed: run pip install -e '.[sweep]' in the repository."
         ) from error
     return distributed
