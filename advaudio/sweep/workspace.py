@@ -76,8 +76,10 @@ def prepare(workspace: Path, lock: Path, origin: Origin, *, cache: Path, downloa
             _share(fresh / SCRATCH / "downloads", downloads)
             fresh.rename(workspace)
         finally:
+            # Where something failed, the checkpoints wait in one of them for the next time.
             for left in _leftovers(workspace):
-                shutil.rmtree(left, ignore_errors=True)
+                if workspace.exists() or not (left / SCRATCH).is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _leftovers(workspace: Path) -> list[Path]:

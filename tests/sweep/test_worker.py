@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from advaudio.errors import AdvaudioError
+from advaudio.sweep import workspace
 from advaudio.sweep.git import git
 from advaudio.sweep.worker import Job, Place, run
 from advaudio.sweep.workspace import Origin
@@ -37,3 +39,19 @@ def test_nothing_runs_after_a_command_that_failed_or_lost_its_guard(
     outcome = run(job_of(first, f"touch {reached}"), lambda: False)
     assert outcome.state == state
     assert reached.exists() == (state == "done")
+
+
+def test_checkpoints_outlive_a_workspace_that_could_not_be_made(
+    job_of: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = "test -f .advaudio/state || (mkdir -p .advaudio && touch .advaudio/state && exit 3)"
+    assert run(job_of(kept), lambda: False).state == "failed"
+
+    def broken(link: Path, folder: Path) -> None:
+        raise AdvaudioError("the disk went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace, "_share", broken)
+        assert run(job_of(kept), lambda: False).state == "failed"
+    assert run(job_of(kept), lambda: False).state == "done"
+    assert not any((tmp_path / "work" / "clones").iterdir())
