@@ -27,7 +27,7 @@ from tests.pipeline.clone import Clone, environment
 from tests.pipeline.tiny import make_tiny_clone
 
 FACTORS = (1, 2, 4, 8)
-CLIPS = 250
+CLIPS, CLASSES = 250, 10
 CELL_CLIPS = 40
 CLIP_SECONDS = 3.0
 AUDIOSET_CLIPS, AUDIOSET_SECONDS = 2_084_320, 10.0
@@ -88,7 +88,7 @@ def main(
 
 
 def _clips(folder: Path, factor: int) -> dict[str, Any]:
-    source = {"recordings_per_class": 4 * factor, "clips_per_recording": 1}
+    source = {"recordings_per_class": CLIPS // CLASSES * factor, "clips_per_recording": 1}
     clone = make_tiny_clone(folder)
     clone.change_params(**SMALL, datasets__demo__source=source)
     stages = {stage: _measure(clone, stage) for stage in STAGES}
@@ -111,7 +111,8 @@ def _models(folder: Path) -> list[dict[str, Any]]:
     """Experiments one after the other: their seconds in all, DVC's cache, and its table of them."""
     clone = make_tiny_clone(folder)
     clone.change_params(
-        **SMALL, datasets__demo__source={"recordings_per_class": CELL_CLIPS // 10, "clips_per_recording": 1}
+        **SMALL,
+        datasets__demo__source={"recordings_per_class": CELL_CLIPS // CLASSES, "clips_per_recording": 1},
     )
     _attack_alone(clone, "deepfool")
     clone.commit("one attack")
@@ -263,8 +264,9 @@ def _plot(result: dict[str, Any], path: Path) -> None:
             measured = [run["stages"][stage][kind] for run in result["by_clips"]]
             axis.plot(clips, measured, marker, color=colour, label=stage)
             axis.plot(clips, _on(result["fits"][stage][kind], clips), color=colour)
-        axis.set(xlabel="clips", ylabel=unit, title=title, xticks=clips, ylim=(0, None))
-        axis.legend(fontsize=7)
+        axis.set(xlabel="clips", ylabel=unit, title=title, xticks=clips)
+        axis.set_ylim(0, 1.55 * axis.get_ylim()[1])  # the legend's place
+        axis.legend(fontsize=8, ncols=2, loc="upper left")
     panels: tuple[tuple[str, str, str, str], ...] = (
         ("folds", "seconds", "CPU seconds", f"`train`, {clips[-1]} clips"),
         ("models", "seconds", "seconds", f"Experiments, {CELL_CLIPS} clips, one attack"),
