@@ -10,6 +10,7 @@ from advaudio.evaluation.accuracy import accuracy_over_folds
 from advaudio.files import write_json
 from advaudio.models.registry import require_watched
 from advaudio.params import read
+from advaudio.training.checkpoints import remove_finished
 from advaudio.training.folds import train_folds
 from advaudio.training.live import live_curves
 from advaudio.training.outputs import write_outputs
@@ -54,6 +55,7 @@ def main(
         )
     write_outputs(result, outputs, class_names)
     write_json(metrics, accuracy_over_folds(result.folds))
+    remove_finished(scratch)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from advaudio.evaluation.accuracy import accuracy_over_folds, drop_ratio
 from advaudio.files import read_json, write_json
 from advaudio.models.registry import require_watched
 from advaudio.params import read
+from advaudio.training.checkpoints import remove_finished
 from advaudio.training.folds import train_folds
 from advaudio.training.live import live_curves
 from advaudio.training.outputs import write_outputs
@@ -65,6 +66,7 @@ def main(
     accuracy = accuracy_over_folds(result.folds)
     drop = drop_ratio(clean["test_accuracy"], accuracy["accuracy"])
     write_json(metrics, {**accuracy, "drop_ratio": drop})
+    remove_finished(scratch)
     collapsed = result.summary().get("collapsed_folds", 0)
     if collapsed:
         console.print(

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 # Okabe and Ito's palette: distinguishable with any colour vision, on white and on near-black.
@@ -154,6 +155,8 @@ def learning_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
             accuracy.set(title=title, ylabel="accuracy (%)", ylim=(0, 100))
             loss.set(xlabel="epoch", ylabel="loss (nats)")
             loss.set_ylim(bottom=0)
+            for axis in (accuracy, loss):
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             accuracy.legend(loc="best")
             loss.legend(loc="upper right")
     return figure

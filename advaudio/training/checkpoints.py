@@ -54,6 +54,13 @@ def open_run(folder: Path, digest: str) -> Path:
     return run
 
 
+def remove_finished(folder: Path) -> None:
+    """Remove finished runs, once what they found is written elsewhere: the same training then starts anew."""
+    for run in folder.iterdir():
+        if (run / FINISHED).exists():
+            shutil.rmtree(run, ignore_errors=True)
+
+
 class Checkpoint:
     """The state of one fold's training in one file, written atomically.
 

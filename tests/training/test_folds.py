@@ -16,6 +16,7 @@ import torch
 
 from advaudio.errors import AdvaudioError
 from advaudio.models.model_file import load_model, read_metadata
+from advaudio.training.checkpoints import FINISHED, open_run, remove_finished
 from advaudio.training.folds import TrainingResult, train_folds
 from advaudio.training.loop import Epoch
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
@@ -355,3 +356,10 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str, data: 
 def test_wrong_settings_name_their_parameter(make: Callable[[], object], name: str) -> None:
     with pytest.raises(AdvaudioError, match=name):
         make()
+
+
+def test_finished_runs_are_removed_and_unfinished_ones_stay(tmp_path: Path) -> None:
+    finished, unfinished = open_run(tmp_path, "a" * 64), open_run(tmp_path, "b" * 64)
+    (finished / FINISHED).touch()
+    remove_finished(tmp_path)
+    assert list(tmp_path.iterdir()) == [unfinished]
