@@ -7,6 +7,7 @@ import functools
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,14 +20,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
-from advaudio import models, parallel
+from advaudio import parallel
 from advaudio.attacks.base import Attack, Goal, Outcome
 from advaudio.attacks.registry import make_attack
 from advaudio.evaluation.fooling_curve import Array
 from advaudio.files import atomic_path, library_writes
+from advaudio.models import classifier, model_file, registry, resnet56
 from advaudio.models.model_file import load_model, read_metadata
 from advaudio.models.registry import own_code
 
+NETWORKS = (classifier, model_file, registry, resnet56)
+"""Modules that the published networks are made of."""
 ModelSource = Path | nn.Module
 """A model file, or a module (in tests and notebooks)."""
 
@@ -88,8 +92,7 @@ def digest(task: Chunk) -> str:
     """Name everything that a task's result depends on, the code of the attack and of the networks included."""
     attack = build_attack(task.attack, task.settings, task.seed)
     code = [Path(inspect.getfile(kind)).read_bytes() for kind in type(attack).__mro__ if _ours(kind)]
-    code += [path.read_bytes() for path in sorted(Path(models.__file__).parent.glob("*.py"))]
-    code.append(Path(__file__).read_bytes())
+    code += [Path(file).read_bytes() for file in map(inspect.getfile, (sys.modules[__name__], *NETWORKS))]
     described = json.dumps(
         [task.attack, dict(task.settings), task.seed, task.model_digest, torch.__version__]
     )
