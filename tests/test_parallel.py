@@ -101,6 +101,7 @@ def test_an_error_where_events_are_taken_ends_the_map() -> None:
 
 
 STARTING = """
+import os
 import time
 import stages
 from advaudio.parallel import map_ordered
@@ -111,7 +112,7 @@ def same(number):
 if __name__ == "__main__":
     list(map_ordered(same, range(4), workers=2))
 else:
-    print("worker", flush=True)
+    os.write(1, b"worker\\n")  # in one piece, whatever the other worker writes
     time.sleep(2)
 """
 
