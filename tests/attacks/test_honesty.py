@@ -18,7 +18,7 @@ from advaudio.attacks.jsma import Jsma
 from advaudio.attacks.pia import Pia, TopKOracle
 from advaudio.attacks.registry import make_attack
 from advaudio.errors import AdvaudioError
-from tests.attacks.networks import BlackBox, CountingModel, RoundsAnew, trained_network
+from tests.attacks.networks import BlackBox, CountingModel, RootOfZero, RoundsAnew, trained_network
 
 Case = tuple[nn.Module, Tensor, Tensor]
 
@@ -289,20 +289,8 @@ def test_code_must_be_the_file_that_python_imports(tmp_path: Path, monkeypatch: 
         make_attack("jsma", code="advaudio/attacks/jsma.py")
 
 
-class NoNumber(nn.Module):
-    """Its scores are sound at the clean pictures, its gradient is no number, and so are the scores elsewhere."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.network(x)
-        return logits + (0 * x).sqrt().flatten(1).sum(1, keepdim=True)
-
-
 def test_bim_ends_where_the_gradient_is_no_number(case: Case) -> None:
     model, pictures, labels = case
-    outcome = Bim(stop_early=False, steps=2).search(NoNumber(model), pictures, Goal((labels + 1) % 4, True))
+    outcome = Bim(stop_early=False, steps=2).search(RootOfZero(model), pictures, Goal((labels + 1) % 4, True))
     assert not outcome.found.any()
     assert torch.equal(outcome.adversarial, pictures)

@@ -13,7 +13,7 @@ from advaudio.errors import AdvaudioError
 from advaudio.evaluation.black_box import white_box_beats_black_box
 from advaudio.evaluation.fooling_curve import Array
 from advaudio.evaluation.gradient_masking import CHECKS, failed_checks, masking_checks
-from tests.attacks.networks import trained_network
+from tests.attacks.networks import RootOfZero, trained_network
 from tests.evaluation.test_measures import INF, table
 
 Case = tuple[nn.Module, Array, Array]
@@ -94,21 +94,9 @@ def test_a_plateau_at_the_clean_pictures_is_found(case: Case) -> None:
     assert checks["random_restarts_add_little"]["passed"] is False
 
 
-class Root(nn.Module):
-    """A root of zero: its value is fine, its gradient is not."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.network(x)
-        return logits + (0 * x).sqrt().flatten(1).sum(1, keepdim=True)
-
-
 def test_gradients_that_are_no_numbers_are_refused(case: Case) -> None:
     with pytest.raises(AdvaudioError, match="gradients that are not finite"):
-        masking_checks(Root(case[0]), *case[1:], epsilons=EPSILONS)
+        masking_checks(RootOfZero(case[0]), *case[1:], epsilons=EPSILONS)
 
 
 class Steps(nn.Module):
