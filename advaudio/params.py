@@ -98,7 +98,7 @@ class Training(Section):
     patience: PositiveInt
     warm_up: Annotated[float, Field(ge=0, lt=1)]
     mixed_precision: Literal["auto", "off"]
-    compile: Literal["auto", "off"]
+    compile: Literal["auto", "always", "off"]
     deterministic: bool
 
 
@@ -115,6 +115,7 @@ class AdversarialTraining(Section):
 class Evaluation(Section):
     """`evaluation`: protocol, section 6."""
 
+    clips: PositiveInt | None
     fooling_threshold: Share
     auc_epsilon_factor: PositiveFloat
     bootstrap_samples: PositiveInt

@@ -31,7 +31,9 @@ def main(
     """Find the smallest perturbation of every test clip that fools each model, budget by budget."""
     chosen = read(params)
     settings, ladder = chosen.attack(name)
-    clips = read_test_clips(pictures, split, original, robust)
+    clips = read_test_clips(
+        pictures, split, original, robust, at_most=chosen.evaluation.clips, seed=chosen.seed
+    )
     layout = read_layout(pictures)
     checkpoints = scratch / name
     with progress_bar() as progress:

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import inspect
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,7 +91,8 @@ def digest(task: Chunk) -> str:
     """Name everything that a task's result depends on, the code of the attack and of the networks included."""
     attack = build_attack(task.attack, task.settings, task.seed)
     code = [Path(inspect.getfile(kind)).read_bytes() for kind in type(attack).__mro__ if _ours(kind)]
-    code += [Path(file).read_bytes() for file in map(inspect.getfile, (sys.modules[__name__], *NETWORKS))]
+    code += [Path(inspect.getfile(module)).read_bytes() for module in NETWORKS]
+    code.append(Path(__file__).read_bytes())
     described = json.dumps(
         [task.attack, dict(task.settings), task.seed, task.model_digest, torch.__version__]
     )
@@ -120,13 +120,15 @@ def model_digest(source: ModelSource) -> str:
 def load(source: ModelSource, device: str) -> nn.Module:
     """Return the model in evaluation mode on the device, its parameters out of the gradient's way."""
     if isinstance(source, Path):
-        return _load_file(source, model_digest(source), device)
+        # A file written anew is another one: hashing it for every chunk would take longer than a small chunk.
+        file = source.stat() if source.exists() else None
+        return _load_file(source, file and (file.st_ino, file.st_mtime_ns), device)
     model = copy.deepcopy(source).to(device).eval()
     return model.requires_grad_(False)
 
 
 @functools.lru_cache(maxsize=2)
-def _load_file(path: Path, digest: str, device: str) -> nn.Module:
+def _load_file(path: Path, written: tuple[int, int] | None, device: str) -> nn.Module:
     model: nn.Module = load_model(path, device)
     if device.startswith("cuda"):
         # The layout that tensor cores work in; with the other one every convolution would be preceded by a copy.

@@ -18,7 +18,7 @@ from advaudio.evaluation.fooling_curve import (
     mean_perturbation,
 )
 from advaudio.evaluation.intervals import bootstrap_interval
-from advaudio.evaluation.rho import both_reach, perturbations, rho
+from advaudio.evaluation.rho import both_reach, perturbations, reaches, rho
 
 Statistic = Callable[[Array, Array], float | None]
 
@@ -94,12 +94,13 @@ def detailed_metrics(
     metrics = headline_metrics(table, threshold=threshold, auc_epsilon_factor=auc_epsilon_factor)
     if metrics["rho"] is None:
         intervals["rho"] = None
-    rate, robust_rate = fooling_rate(original), fooling_rate(robust)
-    reached = [value is not None and value >= threshold - 1e-9 for value in (rate, robust_rate)]
     return {
         "norm": norm,
         "threshold": threshold,
-        "threshold_reached": dict(zip(MODELS, reached, strict=True)),
+        "threshold_reached": {
+            "original": reaches(original, threshold),
+            "robust": reaches(robust, threshold),
+        },
         "bound": bound_of(original, threshold),
         "metrics": metrics,
         "intervals_95": intervals,

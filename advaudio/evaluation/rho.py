@@ -80,8 +80,13 @@ def rho_over_attacks(tables: Mapping[str, pd.DataFrame], *, threshold: float = 0
 
 def both_reach(original: Array, robust: Array, threshold: float) -> bool:
     """Whether an attack fools the threshold's share of both models' clips, as Eq. 14 asks."""
-    rates = [fooling_rate(original), fooling_rate(robust)]
-    return all(rate is not None and rate >= threshold - 1e-9 for rate in rates)
+    return reaches(original, threshold) and reaches(robust, threshold)
+
+
+def reaches(found: Array, threshold: float) -> bool:
+    """Whether an attack with these perturbations of a model's clips fools the threshold's share of them."""
+    rate = fooling_rate(found)
+    return rate is not None and rate >= threshold - 1e-9
 
 
 def perturbations(table: pd.DataFrame, model: str, column: str = "perturbation") -> Array:

@@ -24,8 +24,10 @@ class TestClips:
     samples: NDArray[np.int64]
 
 
-def read_test_clips(pictures: Path, split: Path, original: Path, robust: Path) -> TestClips:
-    """Read the test clips of two models of the same fold.
+def read_test_clips(
+    pictures: Path, split: Path, original: Path, robust: Path, *, at_most: int | None = None, seed: int = 0
+) -> TestClips:
+    """Read the test clips of two models of the same fold: all, or `at_most` so many, drawn with the seed.
 
     Raises
     ------
@@ -57,5 +59,7 @@ def read_test_clips(pictures: Path, split: Path, original: Path, robust: Path) -
     rows = np.asarray(parts.folds[about["fold"]].test, dtype=np.int64)
     if not len(rows):
         raise AdvaudioError(f"{split} has no test clip in fold {about['fold']}; raise split.test_share.")
+    if at_most is not None:
+        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:at_most])
     labels = np.asarray(parts.labels)[rows].astype(np.int64)
     return TestClips(np.asarray(whole[rows], dtype=np.float32), labels, rows)

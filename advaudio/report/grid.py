@@ -16,7 +16,8 @@ from advaudio.report.words import listed, plural
 PLACE_KEYS = ("dataset", "representation", "model")
 UNCOMPARED = ("seed", "device", "datasets", "budgets")
 UNCOMPARED_EVALUATION = ("bootstrap_samples", "example_clips")
-UNCOMPARED_TRAINING = ("probe_clips", "probe_steps")
+UNCOMPARED_TRAINING = ("compile",)
+UNCOMPARED_ADVERSARIAL = ("probe_clips", "probe_steps")
 UNCOMPARED_DATASET = ("archive", "on_bad_file")
 
 
@@ -134,7 +135,8 @@ def shared_settings(cell: Cell) -> dict[str, Any]:
     params = cell.params
     settings = {key: value for key, value in params.items() if key not in (*PLACE_KEYS, *UNCOMPARED)}
     settings["evaluation"] = _without(params["evaluation"], UNCOMPARED_EVALUATION)
-    settings["adversarial_training"] = _without(params["adversarial_training"], UNCOMPARED_TRAINING)
+    settings["adversarial_training"] = _without(params["adversarial_training"], UNCOMPARED_ADVERSARIAL)
+    settings["training"] = _without(params["training"], UNCOMPARED_TRAINING)
     budget = dict(params["budgets"][params["budget"]])
     budget["training"] = _without(budget["training"], ("pretrained",))
     return {**settings, "budgets": budget}

@@ -24,7 +24,7 @@ from advaudio.parallel import emit, map_ordered
 from advaudio.progress import Progress, silent
 from advaudio.training.checkpoints import FINISHED, Checkpoint, file_digest, open_run, run_digest
 from advaudio.training.loop import Epoch, Plan, train
-from advaudio.training.measures import pgd_accuracy, score
+from advaudio.training.measures import pgd_accuracies, score
 from advaudio.training.numerics import exact_numerics
 from advaudio.training.samples import Samples, picture_facts, read_split
 from advaudio.training.settings import DEFENCES, AdversarialSettings, TrainingSettings
@@ -170,8 +170,8 @@ def train_folds(
     pick
         (repeat, fold) to publish; None lets validation pick.
     pgd_epsilons
-        Bounds (L∞) at which every fold's model is attacked with PGD-20 on its test clips; a column
-        `pgd_accuracy_at_<255·ε>` each.
+        Bounds (L∞) within which every fold's model is attacked with PGD-20 on its test clips (see
+        `pgd_accuracies`); a column `pgd_accuracy_at_<255·ε>` each.
     progress
         Units are samples trained; the description ends in loss, accuracy and images/s.
     on_epoch
@@ -289,6 +289,10 @@ def _pretrained_digest(pretrained: str, model: str) -> str:
     return file_digest(find_weights(Path(pretrained), model))
 
 
+def _pgd_column(epsilon: float) -> str:
+    return f"pgd_accuracy_at_{255 * epsilon:.3g}"
+
+
 def _train_task(task: _Task) -> dict[str, Any]:
     if task.result_file.exists():
         finished: dict[str, Any] = read_json(task.result_file, *_RESULT_KEYS)
@@ -322,6 +326,7 @@ def _train_fold(task: _Task, device: torch.device) -> dict[str, Any]:
 
     validation = score(network, samples, fold.validation, plan.classes)
     test = score(network, samples, fold.test, plan.classes)
+    under_pgd = pgd_accuracies(network, samples, fold.test, task.pgd_epsilons, PGD_STEPS)
     best = trained.epochs[trained.best_epoch - 1]
     result = {
         "repeat": plan.repeat,
@@ -336,12 +341,7 @@ def _train_fold(task: _Task, device: torch.device) -> dict[str, Any]:
         "test_balanced_accuracy": test.balanced_accuracy,
         "probe_accuracy": best.probe_accuracy,
         "collapsed_epoch": trained.collapsed_epoch,
-        **{
-            f"pgd_accuracy_at_{255 * epsilon:.3g}": pgd_accuracy(
-                network, samples, fold.test, epsilon, PGD_STEPS
-            )
-            for epsilon in task.pgd_epsilons
-        },
+        **dict(zip(map(_pgd_column, task.pgd_epsilons), under_pgd, strict=True)),
         "confusion": test.confusion.tolist(),
         "curves": [asdict(epoch) for epoch in trained.epochs],
     }

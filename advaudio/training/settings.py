@@ -38,7 +38,7 @@ class TrainingSettings:
         `auto`: bfloat16 on CUDA, float32 on the CPU. `off`: float32.
     compile
         `auto`: steps on CUDA are replayed as one CUDA graph, in long trainings compiled besides (see
-        `steps`). `off`: kernels are launched one by one.
+        `steps`). `always`: compiled however short the training. `off`: kernels are launched one by one.
     deterministic
         Bitwise repeatable on CUDA too, at some cost; on the CPU training always is.
     """
@@ -51,7 +51,7 @@ class TrainingSettings:
     patience: int = 20
     warm_up: float = 0.25
     mixed_precision: Literal["auto", "off"] = "auto"
-    compile: Literal["auto", "off"] = "auto"
+    compile: Literal["auto", "always", "off"] = "auto"
     deterministic: bool = False
 
     def __post_init__(self) -> None:

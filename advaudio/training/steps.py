@@ -22,13 +22,14 @@ WORTH_COMPILING = 5_000_000
 """Samples in one fold's training from which on compiling (about a minute) saves time."""
 
 _EAGER_STEPS = 3
+_COMPILATIONS = 256
 
 
 def step_mode(settings: TrainingSettings, device: torch.device, samples: int) -> Mode:
     """How the steps of a training over `samples` samples, epochs together, run best."""
     if device.type != "cuda" or settings.compile == "off":
         return "eager"
-    return "compiled" if samples >= WORTH_COMPILING else "graph"
+    return "compiled" if settings.compile == "always" or samples >= WORTH_COMPILING else "graph"
 
 
 def stepper(
@@ -48,8 +49,9 @@ def stepper(
     """
     all_logits = model.all_logits
     if mode == "compiled":
-        # Every fold's network is compiled anew, and dynamo gives up after a few of them.
-        torch._dynamo.reset()
+        # The networks of all folds share what is compiled, unless their code looks at what differs between
+        # them; dynamo would give up after a few of those.
+        torch._dynamo.config.recompile_limit = _COMPILATIONS
         all_logits = torch.compile(model.all_logits, dynamic=False)
     gradient = gradient_step(
         all_logits,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from torch import nn
 
 from advaudio.device import torch_devices
 from advaudio.errors import AdvaudioError
+from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
 from advaudio.training.live import live_curves
 from advaudio.training.loop import Epoch, Speed, best_epoch, collapsed_epoch
-from advaudio.training.measures import Score, pgd_accuracy, score
+from advaudio.training.measures import Score, pgd_accuracies, pgd_accuracy, score
 from advaudio.training.optimisers import build_optimiser, one_cycle
 from advaudio.training.samples import Samples, cut, picture_facts
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
@@ -126,6 +128,8 @@ def test_modes() -> None:
     assert step_mode(TrainingSettings(), cuda, 10**5) == "graph"
     assert step_mode(TrainingSettings(), cuda, 10**7) == "compiled"
     assert step_mode(TrainingSettings(compile="off"), cuda, 10**7) == "eager"
+    assert step_mode(TrainingSettings(compile="always"), cuda, 10**5) == "compiled"
+    assert step_mode(TrainingSettings(compile="always"), cpu, 10**9) == "eager"
 
 
 def test_batches_are_the_rows_in_order() -> None:
@@ -173,6 +177,39 @@ def test_score_and_pgd_of_a_linear_model_are_exact() -> None:
     assert result.loss == pytest.approx(float(np.mean(np.log1p(np.exp(-2 * margins)))), rel=1e-5)
     for epsilon, expected in ((0.01, 5), (0.05, 4), (0.07, 3), (0.09, 2), (0.41, 0)):
         assert pgd_accuracy(model, samples, rows, epsilon, 5) == pytest.approx(expected / 6)
+
+
+class Bump(nn.Module):
+    """Takes pictures whose first pixel lies in (0.6, 0.8) for class 1: a long step from 0.52 goes too far."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wrong = torch.relu(0.2 - (x[:, 0, 0, 0] - 0.7).abs()) * 10 - 1
+        return torch.stack([-wrong, wrong], 1)
+
+
+def test_within_a_larger_bound_no_more_clips_are_right() -> None:
+    model = Classifier(Bump(), mean=0.0, std=1.0, size=(2, 2))
+    pictures = np.full((3, 2, 2), 0.5, np.float32)
+    pictures[:, 0, 0] = [0.52, 0.505, 0.7]
+    samples = Samples(pictures, np.array([0, 0, 0]), torch.device("cpu"))
+    rows = np.arange(3)
+    assert pgd_accuracy(model, samples, rows, 0.9, 1) == pytest.approx(2 / 3)
+    assert pgd_accuracies(model, samples, rows, [0.09, 0.9, 0.01], 1) == pytest.approx([1 / 3, 1 / 3, 2 / 3])
+    assert pgd_accuracies(model, samples, rows, [], 1) == []
+
+
+def test_networks_of_all_folds_share_one_compilation() -> None:
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    for fold in range(3):
+        model = build_model("alexnet", 3, (64, 64), mean=0.1 * fold, std=1.0 + fold, seed=fold).train()
+        torch.compile(model.all_logits, dynamic=False, backend=backend)(torch.zeros(2, 1, 64, 64))
+    assert len(graphs) == 1
 
 
 def test_checkpoints_skip_writes_that_cost_too_much(tmp_path: Path) -> None:
