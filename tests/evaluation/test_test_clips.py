@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from advaudio.errors import AdvaudioError
-from advaudio.evaluation.test_clips import TestClips, read_test_clips
+from advaudio.evaluation import test_clips
 from advaudio.models.model_file import save_model
 from advaudio.models.registry import build_model
 
@@ -19,7 +19,7 @@ CLIPS = 30
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     random = np.random.default_rng(0)
-    np.save(tmp_path / "pictures.npy", random.random((CLIPS, 8, 9), dtype=np.float32))
+    np.save(tmp_path / "pictures.npy", random.random((CLIPS, 16, 17), dtype=np.float32))
     rows = np.arange(CLIPS)
     parts = {"fold_0": np.where(rows < 10, "test", "train"), "fold_1": np.where(rows < 10, "train", "test")}
     parts["fold_1"][-1] = "validation"
@@ -27,13 +27,15 @@ def files(tmp_path: Path) -> Path:
     pd.DataFrame({"sample": rows, "label": rows % 2, **parts}).to_csv(tmp_path / "split.csv", index=False)
     for name, fold in (("original", 1), ("robust", 1), ("other", 0)):
         metadata = {"model": "resnet56", "classes": 2, "repeat": 0, "fold": fold, "seed": 0}
-        save_model(build_model("resnet56", 2, (8, 9)), tmp_path / f"{name}.safetensors", metadata)
+        save_model(build_model("resnet56", 2, (16, 17)), tmp_path / f"{name}.safetensors", metadata)
     return tmp_path
 
 
-def read(folder: Path, robust: str = "robust", **settings: int) -> TestClips:
+def read(
+    folder: Path, robust: str = "robust", at_most: int | None = None, seed: int = 0
+) -> test_clips.TestClips:
     names = ("pictures.npy", "split.csv", "original.safetensors", f"{robust}.safetensors")
-    return read_test_clips(*(folder / name for name in names), **settings)
+    return test_clips.read_test_clips(*(folder / name for name in names), at_most=at_most, seed=seed)
 
 
 def test_all_test_clips_of_the_models_fold(files: Path) -> None:
