@@ -21,9 +21,11 @@ def files(tmp_path: Path) -> Path:
     random = np.random.default_rng(0)
     np.save(tmp_path / "pictures.npy", random.random((CLIPS, 16, 17), dtype=np.float32))
     rows = np.arange(CLIPS)
-    parts = {"fold_0": np.where(rows < 10, "test", "train"), "fold_1": np.where(rows < 10, "train", "test")}
-    parts["fold_1"][-1] = "validation"
-    parts["fold_0"][-1] = "validation"
+    parts = {
+        f"fold_{fold}": ["test" if (row < 10) == (fold == 0) else "train" for row in rows[:-1]]
+        + ["validation"]
+        for fold in (0, 1)
+    }
     pd.DataFrame({"sample": rows, "label": rows % 2, **parts}).to_csv(tmp_path / "split.csv", index=False)
     for name, fold in (("original", 1), ("robust", 1), ("other", 0)):
         metadata = {"model": "resnet56", "classes": 2, "repeat": 0, "fold": fold, "seed": 0}
