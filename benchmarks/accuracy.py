@@ -22,6 +22,7 @@ import torch
 import typer
 
 from advaudio.files import atomic_path, read_json, write_json
+from advaudio.report.words import dataset_name, representation_name
 from advaudio.training.folds import TrainingResult, train_folds
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 
@@ -118,36 +119,89 @@ def _row(result: TrainingResult, defence: str | None, epsilon: float | None) -> 
 
 @app.command()
 def table(
-    files: Annotated[list[Path], typer.Argument(help="what `measure` wrote")],
+    files: Annotated[list[Path], typer.Argument(help="what `measure` wrote, or records of cells")],
     out: Annotated[Path, typer.Option(help="Markdown file to write")],
 ) -> None:
     """One Markdown table of several measurements."""
     rows = []
     for file in files:
         content = read_json(file)
-        for row in content["rows"]:
-            epsilon = row["training_epsilon_in_255ths"]
-            spread = np.std(row["test_accuracy_by_fold"], ddof=0)
-            rows.append(
-                {
-                    "data": content["data"],
-                    "model": content["model"],
-                    "weights": content["pretrained"],
-                    "training": "clean" if epsilon is None else f"{row['defence']}, ε = {epsilon:g}/255",
-                    "accuracy %": f"{row['test_accuracy']:.1%} ± {spread:.1%}".replace("%", ""),
-                    **{
-                        f"PGD-20 {bound}/255 %": f"{value:.1%}".rstrip("%")
-                        for bound, value in row["pgd_accuracy"].items()
-                    },
-                    "minutes": f"{row['seconds'] / 60:.1f}",
-                }
-            )
+        rows += _rows_of_cell(content) if "params" in content else _rows_of_measurement(content)
     lines = pd.DataFrame(rows)
     cells = [list(lines.columns), ["---"] * len(lines.columns), *lines.to_numpy().tolist()]
     text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in cells) + "\n"
     with atomic_path(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(text)
+
+
+def _rows_of_measurement(content: dict[str, Any]) -> list[dict[str, str]]:
+    pretrained = content["pretrained"] != "none"
+    return [
+        _line(
+            content["data"],
+            content["model"],
+            pretrained,
+            content["epochs"],
+            row["defence"],
+            row["training_epsilon_in_255ths"],
+            row["test_accuracy"],
+            float(np.std(row["test_accuracy_by_fold"], ddof=0)),
+            list(row["pgd_accuracy"].values()),
+        )
+        for row in content["rows"]
+    ]
+
+
+def _rows_of_cell(record: dict[str, Any]) -> list[dict[str, str]]:
+    params = record["params"]
+    training = params["budgets"][params["budget"]]["training"]
+    start = training["pretrained"]
+    if isinstance(start, dict):
+        start = start.get(params["model"], start["others"])
+    data = (
+        f"{dataset_name(params['dataset'])}, split {params['split']['by']}, "
+        f"{representation_name(params['representation'])}"
+    )
+    return [
+        _line(
+            data,
+            params["model"],
+            start != "none",
+            training["epochs"],
+            "none" if model == "original" else params["defence"],
+            None if model == "original" else 255 * params["adversarial_training"]["epsilon"],
+            metrics["accuracy"],
+            metrics["accuracy_std"],
+            [metrics[f"pgd_accuracy_at_{bound}"] for bound in PGD_EPSILONS],
+        )
+        for model, metrics in record["training"].items()
+    ]
+
+
+def _line(
+    data: str,
+    model: str,
+    pretrained: bool,
+    epochs: int,
+    defence: str,
+    epsilon: float | None,
+    accuracy: float,
+    spread: float,
+    under_pgd: list[float],
+) -> dict[str, str]:
+    return {
+        "data": data,
+        "model": model,
+        "weights": "pretrained" if pretrained else "random",
+        "epochs": str(epochs),
+        "training": "clean" if epsilon is None else f"{defence}, ε = {epsilon:.3g}/255",
+        "accuracy %": f"{100 * accuracy:.1f} ± {100 * spread:.1f}",
+        **{
+            f"PGD-20 {bound}/255 %": f"{100 * value:.1f}"
+            for bound, value in zip(PGD_EPSILONS, under_pgd, strict=True)
+        },
+    }
 
 
 if __name__ == "__main__":

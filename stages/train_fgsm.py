@@ -65,9 +65,9 @@ def main(
     write_outputs(result, outputs, class_names)
     accuracy = accuracy_over_folds(result.folds)
     drop = drop_ratio(clean["test_accuracy"], accuracy["accuracy"])
-    write_json(metrics, {**accuracy, "drop_ratio": drop})
-    remove_finished(scratch)
     collapsed = result.summary().get("collapsed_folds", 0)
+    write_json(metrics, {**accuracy, "drop_ratio": drop, "collapsed_folds": collapsed})
+    remove_finished(scratch)
     if collapsed:
         console.print(
             f"Warning: adversarial training collapsed in {collapsed} folds (accuracy under PGD fell while "

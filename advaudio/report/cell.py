@@ -220,14 +220,7 @@ def cell_of(record: Record, name: str) -> Cell:
     """
     try:
         attacks = {attack: _attack(details) for attack, details in record["attacks"].items()}
-        clips = next(
-            (
-                details["models"]["original"]["clips"]
-                for details in record["attacks"].values()
-                if "models" in details
-            ),
-            None,
-        )
+        clips = _test_clips(record)
         rho = record["rho"]
         for key in ("dataset", "representation", "model", "defence", "budget", "seed"):
             record["params"][key]
@@ -286,6 +279,13 @@ def _without_folders(value: Any, key: str = "") -> Any:
 def _headline(source: Source, attack: str) -> Record:
     metrics = need_json(source, f"metrics/attacks/{attack}.json")
     return {"metrics": {key: metrics[name] for name, key in METRIC_KEYS.items() if name in metrics}}
+
+
+def _test_clips(record: Mapping[str, Any]) -> int | None:
+    """How many clips an accuracy is of; in older records all test clips were attacked, and their number known."""
+    known = record["training"]["original"].get("test_clips")
+    attacked = (details["models"] for details in record["attacks"].values() if "models" in details)
+    return known or next((models["original"]["clips"] for models in attacked), None)
 
 
 def _accuracy(value: float, clips: int | None) -> Estimate:

@@ -43,7 +43,7 @@ class TrainingResult:
     folds
         One row per repeat and fold: `repeat`, `fold`, `epochs` (run), `best_epoch`, `validation_loss`,
         `validation_accuracy`, `validation_balanced_accuracy`, `test_loss`, `test_accuracy`,
-        `test_balanced_accuracy`, `probe_accuracy` (the best epoch's) and `collapsed_epoch` (both empty where
+        `test_balanced_accuracy`, `test_clips` (their number), `probe_accuracy` (the best epoch's) and `collapsed_epoch` (both empty where
         there is none).
     curves
         One row per epoch, as `Epoch`.
@@ -339,6 +339,7 @@ def _train_fold(task: _Task, device: torch.device) -> dict[str, Any]:
         "test_loss": test.loss,
         "test_accuracy": test.accuracy,
         "test_balanced_accuracy": test.balanced_accuracy,
+        "test_clips": len(fold.test),
         "probe_accuracy": best.probe_accuracy,
         "collapsed_epoch": trained.collapsed_epoch,
         **dict(zip(map(_pgd_column, task.pgd_epsilons), under_pgd, strict=True)),

@@ -197,6 +197,8 @@ class Samples:
 
     def batches(self, parts: Sequence[Rows]) -> Iterator[tuple[Tensor, Tensor]]:
         """Pictures (n, 1, height, width) and labels (n,) of each part's rows, in turn."""
+        if not parts:
+            return
         if self.resident is not None:
             order = torch.from_numpy(np.concatenate(parts)).to(self.device)
             for index in order.split([len(rows) for rows in parts]):

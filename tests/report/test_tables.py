@@ -6,11 +6,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from advaudio.errors import AdvaudioError
-from advaudio.report.cell import Cell, read_cell
+from advaudio.report.cell import Cell, cell_of, read_cell
 from advaudio.report.claims import claims
 from advaudio.report.collect import collect
 from advaudio.report.grid import build_grid
@@ -129,6 +130,23 @@ def test_seeds_of_one_cell_become_their_mean_and_students_interval() -> None:
     # t(0.975, 2) = 4.3027; standard error 0.1 / √3.
     assert (own["mean"], own["low"], own["high"]) == pytest.approx((80, 80 - 24.84, 80 + 24.84), abs=0.01)
     assert own["seeds"] == 3
+
+
+def test_an_accuracy_is_as_sure_as_its_test_clips_are_many_not_those_attacked() -> None:
+    cell = made_cell(accuracy=0.8)
+    training = {model: {**metrics, "test_clips": 1600} for model, metrics in cell.record["training"].items()}
+    of_all = cell_of({**cell.record, "training": training}, "all")
+    widths = []
+    for estimate in (of_all.accuracy["original"], cell.accuracy["original"]):
+        assert estimate.low is not None
+        assert estimate.high is not None
+        widths.append(estimate.high - estimate.low)
+    assert widths[0] * np.sqrt(8) == pytest.approx(widths[1], rel=0.02)
+
+
+def test_compiled_steps_do_not_keep_cells_apart() -> None:
+    cells = [made_cell(), made_cell(model="vgg16", changes=(("training.compile", "always"),))]
+    assert len(build_grid(cells).places) == 2
 
 
 def test_cells_with_other_settings_are_left_out_and_said_so() -> None:

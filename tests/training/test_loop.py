@@ -187,14 +187,18 @@ class Bump(nn.Module):
         return torch.stack([-wrong, wrong], 1)
 
 
-def test_within_a_larger_bound_no_more_clips_are_right() -> None:
+@pytest.mark.parametrize("resident", [False, True], ids=["mapped", "on the device"])
+def test_within_a_larger_bound_no_more_clips_are_right(resident: bool) -> None:
     model = Classifier(Bump(), mean=0.0, std=1.0, size=(2, 2))
     pictures = np.full((3, 2, 2), 0.5, np.float32)
     pictures[:, 0, 0] = [0.52, 0.505, 0.7]
     samples = Samples(pictures, np.array([0, 0, 0]), torch.device("cpu"))
+    if resident:
+        samples.resident = torch.from_numpy(pictures)
     rows = np.arange(3)
     assert pgd_accuracy(model, samples, rows, 0.9, 1) == pytest.approx(2 / 3)
     assert pgd_accuracies(model, samples, rows, [0.09, 0.9, 0.01], 1) == pytest.approx([1 / 3, 1 / 3, 2 / 3])
+    assert pgd_accuracies(model, samples, rows[2:], [0.01, 0.09], 1) == [0, 0]
     assert pgd_accuracies(model, samples, rows, [], 1) == []
 
 

@@ -1,0 +1,129 @@
+"""Where the time of a sweep went: GPU-minutes of every cell, by what it did.
+
+    python -m benchmarks.sweep_times .advaudio/sweep/0123456789ab --json times.json --out times.md
+
+Cells that share a GPU share its minutes: each moment is dealt evenly among the cells that were on it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from advaudio.errors import AdvaudioError
+from advaudio.files import read_json, write_json, write_text
+
+PARTS = ("train", "train_fgsm", "attacks", "masking", "rest")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One job of a sweep: its cell, the GPU it was on, its end in seconds, and how long each stage took."""
+
+    name: str
+    state: str
+    gpu: str
+    end: float
+    seconds: float
+    stages: dict[str, float]
+
+    @property
+    def start(self) -> float:
+        """Seconds on the clock that `end` is on."""
+        return self.end - self.seconds
+
+    def parts(self) -> dict[str, float]:
+        """Seconds of each of `PARTS`; together they are `seconds`."""
+        found = dict.fromkeys(PARTS, 0.0)
+        for stage, seconds in self.stages.items():
+            part = "attacks" if stage.startswith("attack@") else stage
+            found[part if part in PARTS else "rest"] += seconds
+        found["rest"] += self.seconds - sum(found.values())
+        return found
+
+
+def read_sweep(folder: Path) -> list[Ran]:
+    """Jobs that ended, of a folder with `times/` and `logs/` as `stages.sweep` leaves it.
+
+    Raises
+    ------
+    AdvaudioError
+        If there is none, or a log without any time.
+    """
+    found = []
+    for file in sorted((folder / "times").glob("*.json")):
+        content = read_json(file, "name", "state", "seconds", "stages", "host", "gpu")
+        log = folder / "logs" / f"{content['name']}.log"
+        gpu = f"{content['host']}:{content['gpu']}"
+        seconds, stages = content["seconds"], content["stages"]
+        found.append(Ran(content["name"], content["state"], gpu, _last_time(log), seconds, stages))
+    if not found:
+        raise AdvaudioError(f"{folder} has no times/*.json: name the folder of a sweep that has run.")
+    return found
+
+
+def gpu_seconds(jobs: list[Ran]) -> dict[str, float]:
+    """Of every job its share of the time of its GPU."""
+    shares: dict[str, float] = defaultdict(float)
+    for gpu in {job.gpu for job in jobs}:
+        there = [job for job in jobs if job.gpu == gpu]
+        moments = sorted({job.start for job in there} | {job.end for job in there})
+        for begin, end in itertools.pairwise(moments):
+            present = [job.name for job in there if job.start <= begin and job.end >= end]
+            for name in present:
+                shares[name] += (end - begin) / len(present)
+    return dict(shares)
+
+
+def main(
+    folders: Annotated[
+        list[Path], typer.Argument(help=".advaudio/sweep/<commit>, one or several side by side")
+    ],
+    json: Annotated[Path, typer.Option("--json", help="JSON file to write")],
+    out: Annotated[Path | None, typer.Option(help="Markdown table to write")] = None,
+) -> None:
+    """GPU-minutes of every finished cell and where they went."""
+    jobs = [job for folder in folders for job in read_sweep(folder)]
+    shares = gpu_seconds(jobs)
+    cells = [job for job in jobs if job.state == "done" and "train" in job.stages]
+    rows: list[dict[str, Any]] = []
+    for job in cells:
+        share = shares[job.name] / job.seconds
+        minutes = {part: round(seconds * share / 60, 2) for part, seconds in job.parts().items()}
+        rows.append(
+            {
+                "cell": job.name,
+                "minutes": round(job.seconds / 60, 2),
+                "gpu_minutes": round(shares[job.name] / 60, 2),
+                "gpu_minutes_of": minutes,
+            }
+        )
+    write_json(json, {"cells": rows, "gpu_minutes": round(sum(row["gpu_minutes"] for row in rows), 1)})
+    heads = ["cell", "minutes", "GPU-minutes", *PARTS]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    for row in rows:
+        numbers = [row["minutes"], row["gpu_minutes"], *row["gpu_minutes_of"].values()]
+        lines.append([row["cell"], *(f"{number:.1f}" for number in numbers)])
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    if out is not None:
+        write_text(out, text)
+    print(text)
+
+
+def _last_time(log: Path) -> float:
+    for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
+        try:
+            return datetime.fromisoformat(line.split(" ", 1)[0]).timestamp()
+        except ValueError:
+            continue
+    raise AdvaudioError(f"{log} has no line that begins with a time: it is no log of a sweep.")
+
+
+if __name__ == "__main__":
+    typer.run(main)
