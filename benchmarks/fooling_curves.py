@@ -13,19 +13,12 @@ import numpy as np
 import typer
 
 from advaudio.files import atomic_path, read_json
+from advaudio.report.words import attack_name, dataset_name, model_name, representation_name
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 COLOURS = {"original": "#c2410c", "robust": "#1d4ed8"}
-NAMES = {
-    "bim_a": "BIM-a",
-    "bim_b": "BIM-b",
-    "jsma": "JSMA",
-    "deepfool": "DeepFool",
-    "cwa": "CWA",
-    "pia": "PIA",
-}
 NORMS = {"linf": "perturbation, L∞", "l2": "perturbation, L2", "l0": "changed pixels, L0"}
 
 
@@ -44,11 +37,12 @@ def main(
     for axis in axes.flat[len(attacks) :]:
         axis.axis("off")
     for axis, (name, attack) in zip(axes.flat, attacks.items(), strict=False):
-        _panel(axis, NAMES.get(name, name), attack)
+        _panel(axis, attack_name(name), attack)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    model, data = content["params"]["model"], content["params"]["dataset"]
-    figure.suptitle(f"Fooling curves: {model} on {data}, {content['params']['representation']}")
+    params = content["params"]
+    model, data = model_name(params["model"]), dataset_name(params["dataset"])
+    figure.suptitle(f"Fooling curves: {model} on {data}, {representation_name(params['representation'])}")
     with atomic_path(picture) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
     plt.close(figure)
@@ -64,7 +58,7 @@ def _panel(axis: Any, title: str, attack: dict[str, Any]) -> None:
         axis.step(epsilon, rate, where="post", color=colour, label=label, linewidth=2)
         below = epsilon[rate <= 97]
         right = max(right, float(below[-1]) if len(below) else 0.0)
-    if attack["bound"] is not None:
+    if attack["threshold_reached"]["original"]:
         axis.axvline(
             attack["bound"], color="#64748b", linestyle="--", linewidth=1, label="ε₉₀ of the original"
         )

@@ -17,7 +17,7 @@ from advaudio.report.paper import REPRESENTATION_NAMES
 from advaudio.report.sections import attack_blocks, claim_table, curve_blocks, number_entry
 from advaudio.report.sources import Source
 from advaudio.report.split import split_table
-from advaudio.report.table_files import header, leading_cells, marked_value, paper_text
+from advaudio.report.table_files import header, leading_cells, marked_value, paper_model
 from advaudio.report.tables import ResultTable
 from advaudio.report.words import attack_name, listed, plural
 
@@ -135,7 +135,10 @@ def _table_blocks(table: ResultTable) -> list[Block]:
             )
             for entry in row.entries
         ]
-        paper = Entry(paper_text(row), row.paper[0] if row.paper else None)
+        paper = Entry("")
+        if row.paper is not None:
+            value, model = row.paper
+            paper = Entry(f"{value:g}", value, note=paper_model(model))
         rows.append([*leading_cells(row), *entries, paper])
     caption = f"Table {table.number}. {table.title}"
     return [Table(caption, header(table), rows, headings=3), Text(table.explanation)]

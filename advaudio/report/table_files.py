@@ -37,8 +37,12 @@ def paper_text(row: Row) -> str:
     """The paper's number of a row, its model if known; empty where nothing survives."""
     if row.paper is None:
         return ""
-    value, model = row.paper
-    return f"{value:g} ({words.model_name(model) if model else 'model lost'})"
+    return f"{row.paper[0]:g} ({paper_model(row.paper[1])})"
+
+
+def paper_model(model: str | None) -> str:
+    """The model that a number of the paper belongs to."""
+    return words.model_name(model) if model else "model lost"
 
 
 def measure_text(measure: Measure) -> str:
