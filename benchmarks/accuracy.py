@@ -10,9 +10,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 import time
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,6 +71,11 @@ def measure(
         "seed": seed,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "torch": torch.__version__,
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+        ).stdout.strip(),
+        "date": date.today().isoformat(),
+        "pgd": "nested",
         "training": asdict(settings.for_model(model, pretrained != "none")),
         "rows": (rows := list[dict[str, Any]]()),
     }
@@ -148,6 +155,7 @@ def _rows_of_measurement(content: dict[str, Any]) -> list[dict[str, str]]:
             row["test_accuracy"],
             float(np.std(row["test_accuracy_by_fold"], ddof=0)),
             list(row["pgd_accuracy"].values()),
+            content.get("pgd") == "nested",
         )
         for row in content["rows"]
     ]
@@ -174,6 +182,7 @@ def _rows_of_cell(record: dict[str, Any]) -> list[dict[str, str]]:
             metrics["accuracy"],
             metrics["accuracy_std"],
             [metrics[f"pgd_accuracy_at_{bound}"] for bound in PGD_EPSILONS],
+            "test_clips" in metrics,
         )
         for model, metrics in record["training"].items()
     ]
@@ -189,6 +198,7 @@ def _line(
     accuracy: float,
     spread: float,
     under_pgd: list[float],
+    nested: bool,
 ) -> dict[str, str]:
     return {
         "data": data,
@@ -201,6 +211,7 @@ def _line(
             f"PGD-20 {bound}/255 %": f"{100 * value:.1f}"
             for bound, value in zip(PGD_EPSILONS, under_pgd, strict=True)
         },
+        "PGD": "nested" if nested else "each ε alone",
     }
 
 

@@ -2,13 +2,13 @@
 
     python -m benchmarks.sweep_times .advaudio/sweep/0123456789ab --json times.json --out times.md
 
-Cells that share a GPU share its minutes: each moment is dealt evenly among the cells that were on it.
+Cells that share a GPU share its minutes: each moment is dealt evenly among the jobs that were on it, failed ones
+included. Jobs that were stopped together with the sweep left no times, so the cells beside them are charged for them too.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +38,11 @@ class Ran:
         """Seconds on the clock that `end` is on."""
         return self.end - self.seconds
 
+    @property
+    def resumed(self) -> bool:
+        """Whether earlier attempts ran a part of the stages: `seconds` are those of the last one."""
+        return sum(self.stages.values()) > self.seconds + 1
+
     def parts(self) -> dict[str, float]:
         """Seconds of each of `PARTS`; together they are `seconds`."""
         found = dict.fromkeys(PARTS, 0.0)
@@ -49,16 +54,18 @@ class Ran:
 
 
 def read_sweep(folder: Path) -> list[Ran]:
-    """Jobs that ended, of a folder with `times/` and `logs/` as `stages.sweep` leaves it.
+    """Jobs that ran and ended, of a folder with `times/` and `logs/` as `stages.sweep` leaves it.
 
     Raises
     ------
     AdvaudioError
-        If there is none, or a log without any time.
+        If there is none, or a log is missing or has no time.
     """
     found = []
     for file in sorted((folder / "times").glob("*.json")):
         content = read_json(file, "name", "state", "seconds", "stages", "host", "gpu")
+        if not content["seconds"]:
+            continue
         log = folder / "logs" / f"{content['name']}.log"
         gpu = f"{content['host']}:{content['gpu']}"
         seconds, stages = content["seconds"], content["stages"]
@@ -68,17 +75,17 @@ def read_sweep(folder: Path) -> list[Ran]:
     return found
 
 
-def gpu_seconds(jobs: list[Ran]) -> dict[str, float]:
+def gpu_seconds(jobs: list[Ran]) -> list[float]:
     """Of every job its share of the time of its GPU."""
-    shares: dict[str, float] = defaultdict(float)
+    shares = [0.0] * len(jobs)
     for gpu in {job.gpu for job in jobs}:
-        there = [job for job in jobs if job.gpu == gpu]
-        moments = sorted({job.start for job in there} | {job.end for job in there})
+        there = [number for number, job in enumerate(jobs) if job.gpu == gpu]
+        moments = sorted({moment for number in there for moment in (jobs[number].start, jobs[number].end)})
         for begin, end in itertools.pairwise(moments):
-            present = [job.name for job in there if job.start <= begin and job.end >= end]
-            for name in present:
-                shares[name] += (end - begin) / len(present)
-    return dict(shares)
+            present = [number for number in there if jobs[number].start <= begin and jobs[number].end >= end]
+            for number in present:
+                shares[number] += (end - begin) / len(present)
+    return shares
 
 
 def main(
@@ -90,17 +97,20 @@ def main(
 ) -> None:
     """GPU-minutes of every finished cell and where they went."""
     jobs = [job for folder in folders for job in read_sweep(folder)]
-    shares = gpu_seconds(jobs)
-    cells = [job for job in jobs if job.state == "done" and "train" in job.stages]
     rows: list[dict[str, Any]] = []
-    for job in cells:
-        share = shares[job.name] / job.seconds
+    for job, gpu in zip(jobs, gpu_seconds(jobs), strict=True):
+        if job.state != "done" or "train" not in job.stages:
+            continue
+        if job.resumed:
+            print(f"Left out: {job.name} was stopped and went on; its time is not known as a whole.")
+            continue
+        share = gpu / job.seconds
         minutes = {part: round(seconds * share / 60, 2) for part, seconds in job.parts().items()}
         rows.append(
             {
                 "cell": job.name,
                 "minutes": round(job.seconds / 60, 2),
-                "gpu_minutes": round(shares[job.name] / 60, 2),
+                "gpu_minutes": round(gpu / 60, 2),
                 "gpu_minutes_of": minutes,
             }
         )
@@ -117,6 +127,8 @@ def main(
 
 
 def _last_time(log: Path) -> float:
+    if not log.exists():
+        raise AdvaudioError(f"{log} is missing: name the whole folder of the sweep.")
     for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
         try:
             return datetime.fromisoformat(line.split(" ", 1)[0]).timestamp()

@@ -28,7 +28,7 @@ def main(
         ".advaudio/attacks"
     ),
 ) -> None:
-    """Find the smallest perturbation of every test clip that fools each model, budget by budget."""
+    """Find the smallest perturbation of the test clips that fools each model, budget by budget."""
     chosen = read(params)
     settings, ladder = chosen.attack(name)
     clips = read_test_clips(

@@ -54,7 +54,7 @@ def main(
             on_epoch=on_epoch,
         )
     write_outputs(result, outputs, class_names)
-    write_json(metrics, accuracy_over_folds(result.folds))
+    write_json(metrics, {**accuracy_over_folds(result.folds), "test_clips": result.test_clips})
     remove_finished(scratch)
 
 

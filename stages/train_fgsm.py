@@ -65,8 +65,11 @@ def main(
     write_outputs(result, outputs, class_names)
     accuracy = accuracy_over_folds(result.folds)
     drop = drop_ratio(clean["test_accuracy"], accuracy["accuracy"])
-    collapsed = result.summary().get("collapsed_folds", 0)
-    write_json(metrics, {**accuracy, "drop_ratio": drop, "collapsed_folds": collapsed})
+    collapsed = result.summary().get("collapsed_folds")
+    write_json(
+        metrics,
+        {**accuracy, "test_clips": result.test_clips, "drop_ratio": drop, "collapsed_folds": collapsed},
+    )
     remove_finished(scratch)
     if collapsed:
         console.print(

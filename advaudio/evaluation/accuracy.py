@@ -9,8 +9,7 @@ def accuracy_over_folds(folds: pd.DataFrame) -> dict[str, float]:
     """Mean, spread and best of the test accuracies in `folds` (column `test_accuracy`, shares).
 
     The spread is the standard deviation over the folds that were trained (population form, so that one
-    fold gives 0). `test_clips` is how many clips each accuracy is of, in the fold with the fewest. Of columns
-    `pgd_accuracy_at_…` the means follow under their names.
+    fold gives 0). Of columns `pgd_accuracy_at_…` the means follow under their names.
     """
     accuracy = folds["test_accuracy"]
     under_attack = [name for name in folds.columns if name.startswith("pgd_accuracy_at_")]
@@ -18,7 +17,6 @@ def accuracy_over_folds(folds: pd.DataFrame) -> dict[str, float]:
         "accuracy": float(accuracy.mean()),
         "accuracy_std": float(accuracy.std(ddof=0)),
         "accuracy_best": float(accuracy.max()),
-        "test_clips": int(folds["test_clips"].min()),
         **{name: float(folds[name].mean()) for name in under_attack},
     }
 

@@ -282,7 +282,7 @@ def _headline(source: Source, attack: str) -> Record:
 
 
 def _test_clips(record: Mapping[str, Any]) -> int | None:
-    """How many clips an accuracy is of; in older records all test clips were attacked, and their number known."""
+    """How many clips an accuracy is of; in records that do not say so, all test clips were attacked."""
     known = record["training"]["original"].get("test_clips")
     attacked = (details["models"] for details in record["attacks"].values() if "models" in details)
     return known or next((models["original"]["clips"] for models in attacked), None)

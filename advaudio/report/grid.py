@@ -134,7 +134,8 @@ def shared_settings(cell: Cell) -> dict[str, Any]:
     """Parameters that all cells of a grid must share."""
     params = cell.params
     settings = {key: value for key, value in params.items() if key not in (*PLACE_KEYS, *UNCOMPARED)}
-    settings["evaluation"] = _without(params["evaluation"], UNCOMPARED_EVALUATION)
+    # Records older than the parameter are of all clips.
+    settings["evaluation"] = {"clips": None, **_without(params["evaluation"], UNCOMPARED_EVALUATION)}
     settings["adversarial_training"] = _without(params["adversarial_training"], UNCOMPARED_ADVERSARIAL)
     settings["training"] = _without(params["training"], UNCOMPARED_TRAINING)
     budget = dict(params["budgets"][params["budget"]])

@@ -43,7 +43,7 @@ class TrainingResult:
     folds
         One row per repeat and fold: `repeat`, `fold`, `epochs` (run), `best_epoch`, `validation_loss`,
         `validation_accuracy`, `validation_balanced_accuracy`, `test_loss`, `test_accuracy`,
-        `test_balanced_accuracy`, `test_clips` (their number), `probe_accuracy` (the best epoch's) and `collapsed_epoch` (both empty where
+        `test_balanced_accuracy`, `probe_accuracy` (the best epoch's) and `collapsed_epoch` (both empty where
         there is none).
     curves
         One row per epoch, as `Epoch`.
@@ -53,6 +53,8 @@ class TrainingResult:
         Of the published model: the highest validation accuracy, then the lowest validation loss.
     pretrained
         Layers that came from pretrained weights, and layers that started random.
+    test_clips
+        Different clips in the test parts of all folds together: what the mean accuracy is of.
     """
 
     folds: pd.DataFrame
@@ -61,6 +63,7 @@ class TrainingResult:
     picked_repeat: int
     picked_fold: int
     pretrained: Pretrained
+    test_clips: int
 
     def summary(self) -> dict[str, Any]:
         """Scores as JSON values: means over all folds, spreads, and the picked model's own."""
@@ -255,7 +258,7 @@ def train_folds(
                 tasks[index].weights_file.unlink(missing_ok=True)
     _publish(tasks[leader].weights_file, model_file)
     (run / FINISHED).touch()
-    return _gather(results, leader, start)
+    return _gather(results, leader, start, len(np.unique(np.concatenate([fold.test for fold in folds]))))
 
 
 def _rank(result: dict[str, Any]) -> tuple[float, float]:
@@ -267,7 +270,7 @@ def _publish(weights_file: Path, model_file: Path) -> None:
         shutil.copyfile(weights_file, temporary)
 
 
-def _gather(results: list[dict[str, Any]], leader: int, start: Pretrained) -> TrainingResult:
+def _gather(results: list[dict[str, Any]], leader: int, start: Pretrained, test_clips: int) -> TrainingResult:
     curves = pd.DataFrame([row for result in results for row in result["curves"]])
     curves["probe_accuracy"] = curves["probe_accuracy"].astype("Float64")
     folds = pd.DataFrame(
@@ -280,7 +283,7 @@ def _gather(results: list[dict[str, Any]], leader: int, start: Pretrained) -> Tr
     folds["collapsed_epoch"] = folds["collapsed_epoch"].astype("Int64")
     picked = results[leader]
     confusion = np.array(picked["confusion"], np.int64)
-    return TrainingResult(folds, curves, confusion, picked["repeat"], picked["fold"], start)
+    return TrainingResult(folds, curves, confusion, picked["repeat"], picked["fold"], start, test_clips)
 
 
 def _pretrained_digest(pretrained: str, model: str) -> str:
@@ -339,7 +342,6 @@ def _train_fold(task: _Task, device: torch.device) -> dict[str, Any]:
         "test_loss": test.loss,
         "test_accuracy": test.accuracy,
         "test_balanced_accuracy": test.balanced_accuracy,
-        "test_clips": len(fold.test),
         "probe_accuracy": best.probe_accuracy,
         "collapsed_epoch": trained.collapsed_epoch,
         **dict(zip(map(_pgd_column, task.pgd_epsilons), under_pgd, strict=True)),

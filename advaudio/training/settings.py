@@ -38,7 +38,8 @@ class TrainingSettings:
         `auto`: bfloat16 on CUDA, float32 on the CPU. `off`: float32.
     compile
         `auto`: steps on CUDA are replayed as one CUDA graph, in long trainings compiled besides (see
-        `steps`). `always`: compiled however short the training. `off`: kernels are launched one by one.
+        `steps`). `always`: compiled however short the training. `off`: kernels are launched one by one. The CPU
+        always does.
     deterministic
         Bitwise repeatable on CUDA too, at some cost; on the CPU training always is.
     """

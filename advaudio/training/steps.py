@@ -51,7 +51,7 @@ def stepper(
     if mode == "compiled":
         # The networks of all folds share what is compiled, unless their code looks at what differs between
         # them; dynamo would give up after a few of those.
-        torch._dynamo.config.recompile_limit = _COMPILATIONS
+        torch._dynamo.config.cache_size_limit = _COMPILATIONS
         all_logits = torch.compile(model.all_logits, dynamic=False)
     gradient = gradient_step(
         all_logits,

@@ -144,6 +144,14 @@ def test_an_accuracy_is_as_sure_as_its_test_clips_are_many_not_those_attacked() 
     assert widths[0] * np.sqrt(8) == pytest.approx(widths[1], rel=0.02)
 
 
+def test_records_older_than_a_parameter_stand_beside_new_ones() -> None:
+    cell = made_cell()
+    params = {**cell.params, "evaluation": {**cell.params["evaluation"]}}
+    del params["evaluation"]["clips"]
+    older = cell_of({**cell.record, "params": params}, "older")
+    assert len(build_grid([older, made_cell(model="vgg16")]).places) == 2
+
+
 def test_compiled_steps_do_not_keep_cells_apart() -> None:
     cells = [made_cell(), made_cell(model="vgg16", changes=(("training.compile", "always"),))]
     assert len(build_grid(cells).places) == 2

@@ -202,7 +202,8 @@ def test_within_a_larger_bound_no_more_clips_are_right(resident: bool) -> None:
     assert pgd_accuracies(model, samples, rows, [], 1) == []
 
 
-def test_networks_of_all_folds_share_one_compilation() -> None:
+@pytest.mark.parametrize("name", ["alexnet", "resnet18", "googlenet"])
+def test_networks_of_all_folds_share_one_compilation_and_keep_their_weights(name: str) -> None:
     graphs = []
 
     def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Any:
@@ -211,8 +212,16 @@ def test_networks_of_all_folds_share_one_compilation() -> None:
 
     torch._dynamo.reset()
     for fold in range(3):
-        model = build_model("alexnet", 3, (64, 64), mean=0.1 * fold, std=1.0 + fold, seed=fold).train()
-        torch.compile(model.all_logits, dynamic=False, backend=backend)(torch.zeros(2, 1, 64, 64))
+        model = build_model(name, 3, (64, 64), mean=0.1 * fold, std=1.0 + fold, seed=fold).train()
+        compiled = torch.compile(model.all_logits, dynamic=False, backend=backend)
+        x = torch.rand(4, 1, 64, 64, generator=torch.Generator().manual_seed(fold))
+        torch.manual_seed(0)
+        expected = model.all_logits(x)
+        torch.manual_seed(0)
+        found = compiled(x)
+        assert len(found) == len(expected)
+        for ours, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, theirs)
     assert len(graphs) == 1
 
 
