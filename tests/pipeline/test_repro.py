@@ -139,8 +139,13 @@ def test_every_stage_left_its_metrics_under_stable_names(clone: Clone) -> None:
         "metrics/rho.json",
         *(f"metrics/attacks/{name}.json" for name in ATTACKS),
     }
-    assert set(metrics["metrics/train.json"]) == {"accuracy", "accuracy_std", "accuracy_best"}
+    training = {"accuracy", "accuracy_std", "accuracy_best", "test_clips"}
+    assert set(metrics["metrics/train.json"]) == training
+    assert set(metrics["metrics/train_fgsm.json"]) == training | {"drop_ratio", "collapsed_folds"}
     assert 0 < metrics["metrics/train.json"]["accuracy"] <= 1
+    split = pd.read_csv(clone.folder / "data" / "split.csv")
+    tested = (split.filter(like="fold_") == "test").any(axis="columns")
+    assert metrics["metrics/train.json"]["test_clips"] == tested.sum()
     for name in ATTACKS:
         own = metrics[f"metrics/attacks/{name}.json"]
         # DVC leaves out what is null: an attack that never reached the threshold has no epsilon_90.
