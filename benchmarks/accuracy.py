@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
 import torch
 import typer
 
-from advaudio.files import atomic_path, read_json, write_json
+from advaudio.files import read_json, write_json, write_text
+from advaudio.params import TrainingBudget
 from advaudio.report.words import dataset_name, representation_name
 from advaudio.training.folds import TrainingResult, train_folds
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
+from benchmarks.markdown_table import markdown_table
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -134,11 +135,8 @@ def table(
     for file in files:
         content = read_json(file)
         rows += _rows_of_cell(content) if "params" in content else _rows_of_measurement(content)
-    lines = pd.DataFrame(rows)
-    cells = [list(lines.columns), ["---"] * len(lines.columns), *lines.to_numpy().tolist()]
-    text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in cells) + "\n"
-    with atomic_path(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    text = markdown_table(rows)
+    write_text(out, text)
     print(text)
 
 
@@ -163,10 +161,7 @@ def _rows_of_measurement(content: dict[str, Any]) -> list[dict[str, str]]:
 
 def _rows_of_cell(record: dict[str, Any]) -> list[dict[str, str]]:
     params = record["params"]
-    training = params["budgets"][params["budget"]]["training"]
-    start = training["pretrained"]
-    if isinstance(start, dict):
-        start = start.get(params["model"], start["others"])
+    training = TrainingBudget.model_validate(params["budgets"][params["budget"]]["training"])
     data = (
         f"{dataset_name(params['dataset'])}, split {params['split']['by']}, "
         f"{representation_name(params['representation'])}"
@@ -175,8 +170,8 @@ def _rows_of_cell(record: dict[str, Any]) -> list[dict[str, str]]:
         _line(
             data,
             params["model"],
-            start != "none",
-            training["epochs"],
+            training.pretrained_of(params["model"]) != "none",
+            training.epochs,
             "none" if model == "original" else params["defence"],
             None if model == "original" else 255 * params["adversarial_training"]["epsilon"],
             metrics["accuracy"],

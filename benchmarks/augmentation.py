@@ -29,6 +29,7 @@ from advaudio.datasets.clip_store import ClipStore
 from advaudio.datasets.load import load
 from advaudio.files import write_json
 from advaudio.parallel import worker_count
+from benchmarks.markdown_table import markdown_table
 
 SCALES = (0.75, 0.9, 1.15, 1.5)
 RATE = 22_050
@@ -218,11 +219,12 @@ def main(
 
 def markdown(table: list[dict[str, Any]]) -> str:
     """The engines as a table."""
-    lines = ["| " + " | ".join(table[0]) + " |", "|" + "---|" * len(table[0])]
-    for row in table:
-        values = [value if isinstance(value, str) else f"{value:.4g}" for value in row.values()]
-        lines.append("| " + " | ".join(values) + " |")
-    return "\n".join(lines)
+    return markdown_table(
+        [
+            {key: value if isinstance(value, str) else f"{value:.4g}" for key, value in row.items()}
+            for row in table
+        ]
+    )
 
 
 if __name__ == "__main__":

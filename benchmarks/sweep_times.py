@@ -18,6 +18,7 @@ import typer
 
 from advaudio.errors import AdvaudioError
 from advaudio.files import read_json, write_json, write_text
+from benchmarks.markdown_table import markdown_table
 
 PARTS = ("train", "train_fgsm", "attacks", "masking", "rest")
 
@@ -115,12 +116,11 @@ def main(
             }
         )
     write_json(json, {"cells": rows, "gpu_minutes": round(sum(row["gpu_minutes"] for row in rows), 1)})
-    heads = ["cell", "minutes", "GPU-minutes", *PARTS]
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    lines = []
     for row in rows:
-        numbers = [row["minutes"], row["gpu_minutes"], *row["gpu_minutes_of"].values()]
-        lines.append([row["cell"], *(f"{number:.1f}" for number in numbers)])
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+        numbers = {"minutes": row["minutes"], "GPU-minutes": row["gpu_minutes"], **row["gpu_minutes_of"]}
+        lines.append({"cell": row["cell"], **{name: f"{number:.1f}" for name, number in numbers.items()}})
+    text = markdown_table(lines, numbers_from=1)
     if out is not None:
         write_text(out, text)
     print(text)
