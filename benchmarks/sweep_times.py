@@ -100,7 +100,10 @@ def main(
     jobs = [job for folder in folders for job in read_sweep(folder)]
     rows: list[dict[str, Any]] = []
     for job, gpu in zip(jobs, gpu_seconds(jobs), strict=True):
-        if job.state != "done" or "train" not in job.stages:
+        if job.state != "done" or "report" not in job.stages:
+            continue
+        if not {"train", "train_fgsm"} <= job.stages.keys():
+            print(f"Left out: {job.name} did not train both models; it shares them with other cells.")
             continue
         if job.resumed:
             print(f"Left out: {job.name} was stopped and went on; its time is not known as a whole.")

@@ -6,7 +6,7 @@ A cell is read from a tree of files (see `sources`) or from a *record*, one JSON
 |---|---|
 | `params` | params.yaml of the run |
 | `training` | `original` and `robust`: metrics/train.json and metrics/train_fgsm.json |
-| `attacks` | name of each attack → outputs/attacks/<name>/details.json; of a tree without outputs/ just its `metrics` |
+| `attacks` | name of each attack → outputs/attacks/<name>/details.json; of a tree without outputs/ just its `metrics`; empty if only the trainings ended |
 | `rho` | outputs/rho.json; of a tree without outputs/ just its `mean` |
 | `masking` | outputs/masking.json, if there is one |
 | `what`, `command`, `commit`, `hardware`, `software`, `date`, `seconds` | where it comes from; each may be missing |

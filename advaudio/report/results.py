@@ -57,7 +57,14 @@ def write_results(collection: Collection, output: Path, records: Path | None = N
             )
     told = [f"Wrote tables.md, .csv, .tex and .html to {output}: {describe(grid)}."]
     told += [f"Left out {name}: {why}" for name, why in grid.left_out]
-    bare = [cell.name for cell in grid.cells if not any(result.curves for result in cell.attacks.values())]
+    unattacked = [cell.name for cell in grid.cells if not cell.attacks]
+    if unattacked:
+        told.append(f"Accuracy alone of {', '.join(unattacked)}: no attack is recorded.")
+    bare = [
+        cell.name
+        for cell in grid.cells
+        if cell.attacks and not any(result.curves for result in cell.attacks.values())
+    ]
     if bare:
         told.append(f"No intervals and curves for {', '.join(bare)}: their outputs/ are not in DVC's cache.")
     told += [f"({claim.letter}) {claim.text}: {claim.verdict}." for claim in verdicts]
