@@ -48,16 +48,14 @@ def open_run(folder: Path, digest: str) -> Path:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AdvaudioError(f"Could not make the checkpoint folder {run}: {error.strerror}.") from error
-    for other in folder.iterdir():
-        if other != run and (other / FINISHED).exists():
-            shutil.rmtree(other, ignore_errors=True)
+    remove_finished(folder, but=run)
     return run
 
 
-def remove_finished(folder: Path) -> None:
+def remove_finished(folder: Path, *, but: Path | None = None) -> None:
     """Remove finished runs, once what they found is written elsewhere: the same training then starts anew."""
     for run in folder.iterdir():
-        if (run / FINISHED).exists():
+        if run != but and (run / FINISHED).exists():
             shutil.rmtree(run, ignore_errors=True)
 
 

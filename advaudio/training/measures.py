@@ -88,6 +88,8 @@ def pgd_accuracies(
     attacked, from the smallest bound to the largest. The model is left in evaluation mode.
     """
     model.eval()
+    if not epsilons:
+        return []
     right = rows
     shares: dict[float, float] = {}
     cudnn = torch.backends.cudnn
