@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from advaudio.errors import AdvaudioError
+from advaudio.files import write_json
 from advaudio.report.cell import Cell, cell_of, read_cell
 from advaudio.report.claims import claims
 from advaudio.report.collect import collect
@@ -142,6 +144,19 @@ def test_an_accuracy_is_as_sure_as_its_test_clips_are_many_not_those_attacked() 
         assert estimate.high is not None
         widths.append(estimate.high - estimate.low)
     assert widths[0] * np.sqrt(8) == pytest.approx(widths[1], rel=0.02)
+
+
+def test_a_cell_whose_attacks_were_not_run_stands_in_table_one_alone(written: Path, tmp_path: Path) -> None:
+    record = json.loads(next((written / "records").glob("*.json")).read_text(encoding="utf-8"))
+    name = tmp_path / "trained.json"
+    write_json(name, {**record, "attacks": {}, "rho": {"mean": None}})
+    told = write_results(collect(Path(), [str(name)]), tmp_path / "tables")
+    assert f"Accuracy alone of {name}: no attack is recorded." in told
+    table = pd.read_csv(tmp_path / "tables" / "tables.csv").set_index("measure")
+    assert table.loc["accuracy, original", "mean"] == pytest.approx(
+        100 * record["training"]["original"]["accuracy"]
+    )
+    assert {name.split(",")[0] for name in table.index} == {"accuracy", "drop ratio"}
 
 
 def test_records_older_than_a_parameter_stand_beside_new_ones() -> None:
