@@ -1,7 +1,7 @@
 """Accuracies of the six models in all folds, clean and adversarially trained, and under PGD-20.
 
     python -m benchmarks.accuracy measure --pictures data/pictures/pictures.npy --split data/split.csv --classes 50 \\
-        --model vgg16 --pretrained weights --epochs 20 --epsilons 2,4,8,16 --out results/vgg16.json --models models
+        --model vgg16 --pretrained weights --epochs 20 --epsilons 2,4,8,16 --json results/vgg16.json --models models
     python -m benchmarks.accuracy table results/*.json --out table.md
 
 `measure` trains one network in every fold for each defence and training ε, and writes one JSON file. With
@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 import time
 from dataclasses import asdict
@@ -28,6 +27,7 @@ from advaudio.report.words import dataset_name, representation_name
 from advaudio.training.folds import TrainingResult, train_folds
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from benchmarks.markdown_table import markdown_table
+from benchmarks.measurements import commit
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -37,7 +37,7 @@ PGD_EPSILONS = (1, 2, 4, 8)
 
 @app.command()
 def measure(
-    out: Annotated[Path, typer.Option(help="JSON file to write")],
+    json_file: Annotated[Path, typer.Option("--json", help="JSON file to write")],
     pictures: Annotated[Path, typer.Option(help=".npy of float32 pictures in [0, 1]")],
     split: Annotated[Path, typer.Option(help="split.csv")],
     classes: int = 50,
@@ -72,9 +72,7 @@ def measure(
         "seed": seed,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "torch": torch.__version__,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout.strip(),
+        "commit": commit(),
         "date": date.today().isoformat(),
         "pgd": "nested",
         "training": asdict(settings.for_model(model, pretrained != "none")),
@@ -107,7 +105,7 @@ def measure(
                 pick = (result.picked_repeat, result.picked_fold)
             row = _row(result, chosen, epsilon) | {"seconds": time.perf_counter() - started}
             rows.append(row)
-            write_json(out, content)
+            write_json(json_file, content)
             print(f"{name} {note}: {row['test_accuracy']:.1%}, PGD-20 {row['pgd_accuracy']}", flush=True)
 
 

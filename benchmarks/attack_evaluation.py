@@ -1,8 +1,8 @@
 """A whole evaluation of two models, timed, and their gradient-masking checks.
 
     python -m benchmarks.attack_evaluation attacks --params params.yaml --original A --robust B \\
-        --pictures data/pictures/pictures.npy --split data/split.csv --out attacks.json
-    python -m benchmarks.attack_evaluation masking --original A --robust B --pictures P --split S --out masking.json
+        --pictures data/pictures/pictures.npy --split data/split.csv --json attacks.json
+    python -m benchmarks.attack_evaluation masking --original A --robust B --pictures P --split S --json masking.json
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from advaudio.files import write_json
 from advaudio.params import read
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-Out = Annotated[Path, typer.Option(help="JSON file to write")]
+JsonFile = Annotated[Path, typer.Option("--json", help="JSON file to write")]
 ModelFile = Annotated[Path, typer.Option(help="model file")]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @app.command()
 def attacks(
-    out: Out,
+    json_file: JsonFile,
     original: ModelFile,
     robust: ModelFile,
     pictures: Path = Path("data/pictures/pictures.npy"),
@@ -78,7 +78,7 @@ def attacks(
     summary = rho_over_attacks(tables)
     masking = white_box_beats_black_box(tables)
     write_json(
-        out,
+        json_file,
         {
             "device": torch.cuda.get_device_name() if device.startswith("cuda") else "CPU",
             "clips": len(test.labels[few]),
@@ -92,7 +92,7 @@ def attacks(
 
 @app.command()
 def masking(
-    out: Out,
+    json_file: JsonFile,
     original: ModelFile,
     robust: ModelFile,
     pictures: Path = Path("data/pictures/pictures.npy"),
@@ -111,7 +111,7 @@ def masking(
     for name, found in checks.items():
         for check, numbers in found.items():
             print(name, check, numbers)
-    write_json(out, checks)
+    write_json(json_file, checks)
 
 
 if __name__ == "__main__":

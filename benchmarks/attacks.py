@@ -1,12 +1,14 @@
 """The attacks beside Foolbox's, ART's and torchattacks', and a whole evaluation, measured in one run.
 
     python -m benchmarks.attacks --model models/original.safetensors --pictures data/pictures/pictures.npy \
-        --split data/split.csv --clips 500 --out peers.json
-    python -m benchmarks.attacks --synthetic alexnet --size 128 --classes 50 --clips 500 --out peers.json
+        --split data/split.csv --clips 500 --json peers.json
+    python -m benchmarks.attacks --synthetic alexnet --size 128 --classes 50 --clips 500 --json peers.json
+    python -m benchmarks.attacks --quick --json peers.json
 
 Every attack runs on the same correctly classified clips with the same targets; labels and norms are
 checked here, never taken from the attack; forward and backward passes are counted on the model itself.
-`--slow-clips` limits the peers that go picture by picture, `--attacks` the attacks.
+`--slow-clips` limits the peers that go picture by picture, `--attacks` the attacks. `--quick` takes a small
+network trained on synthetic pictures of 32 × 32 and small budgets: about a minute on two cores.
 """
 
 from __future__ import annotations
@@ -32,7 +34,6 @@ from advaudio.evaluation.attack_evaluation import draw_targets, starting_points
 from advaudio.evaluation.chunk import load
 from advaudio.evaluation.preflight import predict
 from advaudio.evaluation.test_clips import read_test_clips
-from advaudio.files import write_json
 from benchmarks.attacks_peers import (
     Ours,
     of_art,
@@ -41,10 +42,12 @@ from benchmarks.attacks_peers import (
     published_partial_information,
     trained_on_blobs,
 )
+from benchmarks.measurements import Measurements
 from tests.attacks.networks import CountingModel
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-Out = Annotated[Path, typer.Option(help="JSON file to write")]
+LIBRARIES = ("foolbox", "adversarial-robustness-toolbox", "torchattacks")
+UNITS: dict[Norm, str] = {"linf": "L∞", "l2": "L2", "l0": "changed pixels"}
 
 
 class Bench:
@@ -52,7 +55,7 @@ class Bench:
 
     def __init__(self, model: nn.Module, pictures: Tensor, labels: Tensor, targets: Tensor) -> None:
         self.model, self.pictures, self.labels, self.targets = model, pictures, labels, targets
-        self.rows: list[dict[str, Any]] = []
+        self.measured = Measurements(LIBRARIES)
 
     def add(
         self,
@@ -62,7 +65,6 @@ class Bench:
         targeted: bool,
         run: Callable[..., Tensor],
         clips: int,
-        **notes: Any,
     ) -> Tensor | None:
         """Run a competitor on the first `clips` clips and record what it did."""
         counting = CountingModel(self.model).eval().requires_grad_(False)
@@ -77,10 +79,8 @@ class Bench:
             begun = time.perf_counter()
             adversarial = run(counting, pictures, classes, targeted)
         except (ImportError, RuntimeError, ValueError, TypeError, IndexError) as error:
-            self.rows.append(
-                {"attack": attack, "library": library, "failed": f"{type(error).__name__}: {error}"}
-            )
-            print(f"{attack:12} {library:24} failed: {error}")
+            self.measured.fail(attack, library, error)
+            print(f"{attack:12} {library:24} failed: {error}", flush=True)
             return None
         if cuda:
             torch.cuda.synchronize()
@@ -91,37 +91,31 @@ class Bench:
         fooled &= ((adversarial >= 0) & (adversarial <= 1)).flatten(1).all(1)
         if isinstance(run, Ours):
             counting.backwards = int(run.counts[:, 1].sum())
-        norms = {
-            kind: perturbation_norm(adversarial - pictures, kind)[fooled].cpu()
-            for kind in ("linf", "l2", "l0")
-        }
-        row = {
-            "attack": attack,
-            "library": library,
-            "clips": len(pictures),
-            "fooling_rate": float(fooled.float().mean()),
-            "median_norm": float(norms[norm].median()) if bool(fooled.any()) else None,
-            "median_l2": float(norms["l2"].median()) if bool(fooled.any()) else None,
-            "forwards_per_clip": counting.forwards / len(pictures),
-            "backwards_per_clip": counting.backwards / len(pictures),
-            "seconds": seconds,
-            "clips_per_second": len(pictures) / seconds,
-            "peak_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
-            **notes,
-        }
-        self.rows.append(row)
+        norms = {kind: perturbation_norm(adversarial - pictures, kind)[fooled].cpu() for kind in UNITS}
+        rate = float(fooled.float().mean())
+        figures: list[tuple[str, float, str]] = [
+            ("clips", len(pictures), "clips"),
+            ("fooling rate", rate, "of the clips"),
+            ("forward passes per clip", counting.forwards / len(pictures), "passes"),
+            ("backward passes per clip", counting.backwards / len(pictures), "passes"),
+            ("time", seconds, "s"),
+            ("speed", len(pictures) / seconds, "clips/s"),
+        ]
+        if bool(fooled.any()):
+            for kind in dict.fromkeys((norm, "l2")):
+                figures.append(("median perturbation", float(norms[kind].median()), UNITS[kind]))
+        if cuda:
+            figures.append(("peak memory", torch.cuda.max_memory_allocated() / 2**20, "MiB"))
+        for metric, value, unit in figures:
+            self.measured.add(attack, library, metric, value, unit)
         print(
-            f"{attack:12} {library:24} {len(pictures):4} clips  fooled {row['fooling_rate']:.3f}  "
-            f"median {row['median_norm'] or float('nan'):.5g}  forwards {row['forwards_per_clip']:.1f}  "
-            f"backwards {row['backwards_per_clip']:.1f}  {row['clips_per_second']:.2f} clips/s",
-            flush=True,
+            f"{attack:12} {library:24} fooled {rate:.3f}  {len(pictures) / seconds:.2f} clips/s", flush=True
         )
         return adversarial
 
 
 @app.command()
 def peers(
-    out: Out,
     model: Annotated[Path | None, typer.Option(help="model file")] = None,
     pictures: Path = Path("data/pictures/pictures.npy"),
     split: Path = Path("data/split.csv"),
@@ -137,8 +131,15 @@ def peers(
     cwa_iterations: int = 1000,
     pia_queries: int = 10000,
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
+    quick: Annotated[bool, typer.Option("--quick", help="small network, few clips")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file to write")] = None,
 ) -> None:
     """Ours against the peers' attacks on the same clips and targets."""
+    if quick:
+        synthetic, size, classes, clips, slow_clips = "resnet18", 32, 10, 8, 2
+        steps, cwa_search_steps, cwa_iterations, pia_queries = 10, 2, 20, 300
+    if device == "cpu":
+        torch.set_num_threads(1)
     if synthetic:
         network, whole, labels = trained_on_blobs(synthetic, size, classes, clips, device)
     elif model:
@@ -164,19 +165,22 @@ def peers(
     )
     print(f"{len(rows)} correctly classified clips of {whole.shape[1]} × {whole.shape[2]} on {device}")
     begin = torch.as_tensor(starts, device=device)[:, None]
-    families: dict[str, Callable[[], dict[str, Any] | None]] = {
+    families: dict[str, Callable[[], None]] = {
         "bim": lambda: _bim(bench, epsilon, steps, clips),
         "deepfool": lambda: _deepfool(bench, clips, slow_clips),
         "cwa": lambda: _carlini_wagner(bench, clips, slow_clips, cwa_search_steps, cwa_iterations),
         "jsma": lambda: _jsma(bench, clips, slow_clips),
         "pia": lambda: _pia(bench, begin, usable, clips, slow_clips, pia_queries),
     }
-    extra: dict[str, Any] = {}
-    for name in attacks.split(","):
+    chosen = attacks.split(",")
+    for name in chosen:
         if name not in families:
             raise typer.BadParameter(f"{name} is none of {', '.join(families)}", param_hint="--attacks")
-        extra |= families[name]() or {}
-    write_json(out, {"device": _name(device), "torch": torch.__version__, "rows": bench.rows, **extra})
+    for name in chosen:
+        families[name]()
+    print(bench.measured.table())
+    if json_file is not None:
+        bench.measured.write(json_file, device=device)
 
 
 def _bim(bench: Bench, epsilon: float, steps: int, clips: int) -> None:
@@ -187,11 +191,12 @@ def _bim(bench: Bench, epsilon: float, steps: int, clips: int) -> None:
             model, pictures, goal, radius, steps=steps, relative_step=0.1, stop_early=False, ball="linf"
         )[0]
 
-    mine = bench.add("bim_b", "ours", "linf", True, fixed, clips, epsilon=epsilon)
+    mine = bench.add("bim_b", "ours", "linf", True, fixed, clips)
     attack = foolbox.attacks.LinfBasicIterativeAttack(rel_stepsize=0.1, steps=steps)
-    theirs = bench.add("bim_b", "foolbox", "linf", True, of_foolbox(attack, epsilon), clips, epsilon=epsilon)
+    theirs = bench.add("bim_b", "foolbox", "linf", True, of_foolbox(attack, epsilon), clips)
     if mine is not None and theirs is not None:
-        bench.rows[-2]["largest_difference_to_foolbox"] = float((mine - theirs).abs().max())
+        difference = float((mine - theirs).abs().max())
+        bench.measured.add("bim_b", "ours", "largest difference from Foolbox's", difference, "L∞")
     alpha = epsilon / 10
     bench.add(
         "bim_b",
@@ -242,7 +247,7 @@ def _jsma(bench: Bench, clips: int, slow: int) -> None:
         bench.add(f"jsma γ={gamma}", "art", "l0", True, art, slow)
 
 
-def _pia(bench: Bench, starts: Tensor, usable: Any, clips: int, slow: int, queries: int) -> dict[str, Any]:
+def _pia(bench: Bench, starts: Tensor, usable: Any, clips: int, slow: int, queries: int) -> None:
     samples = 100
     attack = Pia(iterations=max(1, queries // (samples + 2)), samples=samples, patience=10**6)
     bench.add("pia", "ours", "linf", True, Ours(attack, starts), clips)
@@ -265,24 +270,19 @@ def _pia(bench: Bench, starts: Tensor, usable: Any, clips: int, slow: int, queri
         for row in few
     ]
     theirs = torch.tensor([epsilon for epsilon, _ in published])
-    limits = (0.02, 0.05, 0.1, 0.2)
-    comparison = {
-        "clips": len(few),
-        "queries_per_clip": {"ours": spent, "published": float(np.mean([used for _, used in published]))},
-        "median_epsilon": {"ours": float(own.median()), "published": float(theirs.median())},
-        "success_at": {
-            str(limit): {
-                "ours": float((own <= limit).float().mean()),
-                "published": float((theirs <= limit).float().mean()),
-            }
-            for limit in limits
-        },
-    }
-    print("pia at the same queries:", comparison)
-    return {"pia_against_published": comparison, "query_rate": _query_rate(bench, starts)}
+    task = f"pia with the same queries, {len(few)} clips"
+    used = float(np.mean([count for _, count in published]))
+    for system, count, found in (("ours", spent, own), ("published", used, theirs)):
+        bench.measured.add(task, system, "queries per clip", count, "queries")
+        if bool(found.median().isfinite()):
+            bench.measured.add(task, system, "median perturbation", float(found.median()), "L∞")
+        for limit in (0.02, 0.05, 0.1, 0.2):
+            within = float((found <= limit).float().mean())
+            bench.measured.add(task, system, f"fooling rate within {limit:g}", within, "of the clips")
+    _query_rate(bench, starts)
 
 
-def _query_rate(bench: Bench, starts: Tensor) -> dict[str, float]:
+def _query_rate(bench: Bench, starts: Tensor) -> None:
     """Queries per second inside PIA, and the model's plain inference at the same batch size."""
     rows = rows_of_one_pass(bench.pictures)
     batch = bench.pictures.repeat(-(-rows // len(bench.pictures)), 1, 1, 1)[:rows].clone()
@@ -311,14 +311,11 @@ def _query_rate(bench: Bench, starts: Tensor) -> dict[str, float]:
         outcome = attack.search(bench.model, bench.pictures, goal, starting_points=starts)
         return int(outcome.counts[:, 2].sum())
 
-    rates = {"plain_inference": timed(plain), "pia_queries": timed(queries)}
-    rates["share"] = rates["pia_queries"] / rates["plain_inference"]
-    print("rates per second:", rates)
-    return rates
-
-
-def _name(device: str) -> str:
-    return torch.cuda.get_device_name() if device.startswith("cuda") else "cpu, one thread per process"
+    speeds = {"plain inference": timed(plain), "ours": timed(queries)}
+    for system, speed in speeds.items():
+        bench.measured.add("queries of pia", system, "speed", speed, "pictures/s")
+    share = speeds["ours"] / speeds["plain inference"]
+    bench.measured.add("queries of pia", "ours", "speed over plain inference", share, "1")
 
 
 if __name__ == "__main__":

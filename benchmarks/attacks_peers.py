@@ -172,7 +172,7 @@ def trained_on_blobs(
     patterns = torch.nn.functional.interpolate(
         torch.rand(classes, 1, 8, 8, generator=generator), (size, size), mode="bilinear"
     )
-    count = 4 * clips
+    count = max(4 * clips, 512)
     labels = torch.randint(classes, (count,), generator=generator)
     pictures = (0.35 * patterns[labels] + 0.65 * torch.rand(count, 1, size, size, generator=generator)).clamp(
         0, 1

@@ -1,6 +1,7 @@
 """Pitch shift: quality and speed of ours and of its peers, side by side in one run.
 
-    python -m benchmarks.augmentation ESC-50-master.zip [--clips 40] [--json results/augmentation.json]
+    python -m benchmarks.augmentation ESC-50-master.zip --json results/augmentation.json
+    python -m benchmarks.augmentation ESC-50-master.zip --quick
 
 The archive is imported as ESC-10 (400 real clips of 5 s). Engines: ours; librosa's phase vocoder; Rubber Band
 (if `pedalboard` is installed); plain resampling, which changes the duration and is only the lower bound of the
@@ -9,9 +10,6 @@ cost. Then the whole way, archive to augmented store, against a plain loop over 
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import tempfile
 import time
 import zipfile
@@ -27,9 +25,8 @@ from advaudio.augmentation.augment import augment
 from advaudio.augmentation.pitch_shift import pitch_shift
 from advaudio.datasets.clip_store import ClipStore
 from advaudio.datasets.load import load
-from advaudio.files import write_json
 from advaudio.parallel import worker_count
-from benchmarks.markdown_table import markdown_table
+from benchmarks.measurements import Measurements
 
 SCALES = (0.75, 0.9, 1.15, 1.5)
 RATE = 22_050
@@ -129,8 +126,8 @@ def decibels(part: Signal, whole: Signal) -> float:
     )
 
 
-def compare(store: ClipStore, clips: int) -> list[dict[str, Any]]:
-    """One row per engine; the engines take turns, clip by clip, so that all see the same machine."""
+def compare(store: ClipStore, clips: int, measured: Measurements) -> None:
+    """Every engine's cost and quality; they take turns, clip by clip, so that all see the same machine."""
     found = engines()
     rows = np.linspace(0, len(store) - 1, clips).astype(int)
     seconds: dict[str, list[float]] = {name: [] for name in found}
@@ -144,19 +141,25 @@ def compare(store: ClipStore, clips: int) -> list[dict[str, Any]]:
             shifted = engine(audio)
             seconds[name].append(time.process_time() - began)
             energies[name].extend(decibels(signal, audio) for signal in shifted)
-    return [
-        {
-            "engine": name,
-            "ms_per_clip": 1000 * float(np.median(seconds[name])),
-            "frequency_error": frequency_error(engine),
-            **click_quality(engine),
-            "noise_dB": noise_loss(engine),
-            "clips_median_dB": float(np.median(energies[name])),
-            "clips_worst_dB": float(min(energies[name], key=lambda value: -abs(value))),
-            "clips_beyond_3_dB": float(np.mean(np.abs(energies[name]) > 3)),
-        }
-        for name, engine in found.items()
-    ]
+    task = f"{len(SCALES)} pitch shifts of each of {clips} clips"
+    for name, engine in found.items():
+        changed = np.array(energies[name])
+        clicks = click_quality(engine)
+        for metric, value, unit in (
+            ("processor time per clip, median", 1000 * float(np.median(seconds[name])), "ms"),
+            ("energy, median change", float(np.median(changed)), "dB"),
+            ("energy, largest change", float(changed[np.abs(changed).argmax()]), "dB"),
+            ("changed by more than 3 dB", float(np.mean(np.abs(changed) > 3)), "of the clips"),
+        ):
+            measured.add(task, name, metric, value, unit)
+        measured.add(
+            "pitch shifts of sines", name, "largest error of the frequency", frequency_error(engine), "1"
+        )
+        measured.add("pitch shifts of clicks", name, "error of the tempo", clicks["tempo_error"], "1")
+        measured.add("pitch shifts of clicks", name, "largest move", clicks["largest_move_ms"], "ms")
+        near = clicks["energy_within_10_ms"]
+        measured.add("pitch shifts of clicks", name, "energy within 10 ms", near, "of the click's energy")
+        measured.add("pitch shifts of noise", name, "change of energy", noise_loss(engine), "dB")
 
 
 def plain_loop(archive: Path, clips: int) -> float:
@@ -176,9 +179,12 @@ def plain_loop(archive: Path, clips: int) -> float:
 def main(
     archive: Annotated[Path, typer.Argument(help="ESC-50 archive with the clips of ESC-10.")],
     clips: Annotated[int, typer.Option(help="Clips for the engines and for the plain loop.")] = 40,
+    quick: Annotated[bool, typer.Option("--quick", help="Four clips: about a minute on two cores.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Measure, print, and write."""
+    clips = 4 if quick else clips
+    measured = Measurements(("librosa", "soxr", "pedalboard"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         options: dict[str, Any] = {"source": {}, "on_bad_file": "error", "seed": 0, "cache_folder": folder}
@@ -192,39 +198,16 @@ def main(
         whole = time.perf_counter() - began
         loop.append(plain_loop(archive, clips))
         store = ClipStore.open(folder / "clips")
-        table = compare(store, clips)
-        speed = {
-            "workers": worker_count(),
-            "clips": len(store),
-            "import_clips_per_second": len(store) / imported,
-            "import_and_augment_clips_per_second": len(store) / whole,
-            "librosa_loop_clips_per_second": loop,
-            "times_librosa_loop": len(store) / whole / float(np.mean(loop)),
-        }
-    measured = {
-        "engines": table,
-        "archive_to_augmented_store": speed,
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
-    }
-    print(markdown(table))
-    print(json.dumps(speed, indent=2))
+        task = f"archive to augmented store, {len(store)} clips"
+        measured.add(task, "ours", "import alone", len(store) / imported, "clips/s")
+        measured.add(task, "ours", "import and augmentation", len(store) / whole, "clips/s")
+        for turn, speed in zip(("before ours", "after ours"), loop, strict=True):
+            name = f"loop over librosa, {clips} clips, {turn}"
+            measured.add(task, name, "import and augmentation", speed, "clips/s")
+        compare(store, clips, measured)
+    print(measured.table())
     if json_file is not None:
-        write_json(json_file, measured)
-
-
-def markdown(table: list[dict[str, Any]]) -> str:
-    """The engines as a table."""
-    return markdown_table(
-        [
-            {key: value if isinstance(value, str) else f"{value:.4g}" for key, value in row.items()}
-            for row in table
-        ]
-    )
+        measured.write(json_file, workers=worker_count())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Which outputs change with the instructions that a CPU has, forced by environment variables, and by how much.
 
-    python -m benchmarks.cpu_levels --out results/cpu-levels.json
+    python -m benchmarks.cpu_levels --json results/cpu-levels.json
 
 The tiny pipeline of the tests runs once per setting, in a temporary clone, up to training; every output is
 held against the first run's. With --python another interpreter runs it (its packages must be installed).
@@ -60,7 +60,7 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="JSON to write")],
+    json_file: Annotated[Path, typer.Option("--json", help="JSON file to write")],
     python: Annotated[Path, typer.Option(help="interpreter that runs the stages")] = Path(sys.executable),
     only: Annotated[str, typer.Option(help="settings whose name holds this text, and the first")] = "",
 ) -> None:
@@ -79,7 +79,7 @@ def main(
                 print(
                     name, json.dumps({key: value for key, value in table[name].items() if value}), flush=True
                 )
-    write_json(out, {"cpu": _cpu(), "python": str(python.name), "differences": table})
+    write_json(json_file, {"cpu": _cpu(), "python": str(python.name), "differences": table})
 
 
 def _run(folder: Path, python: Path, variables: dict[str, str]) -> Path:

@@ -12,9 +12,7 @@ out and named.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import resource
 import tempfile
 import threading
@@ -22,7 +20,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -31,17 +28,18 @@ from advaudio.datasets.clip_store import ClipStore, ClipStoreWriter
 from advaudio.representations import dwt, stft, tonnetz
 from advaudio.representations.append import append
 from advaudio.representations.backend import one_thread
+from benchmarks.measurements import Measurements
 from benchmarks.representations_cpu import growth, memory, speed
-from benchmarks.representations_errors import RATE, SECONDS, Audio, Result, errors, real_clips
+from benchmarks.representations_errors import RATE, SECONDS, Audio, errors, real_clips
 from benchmarks.representations_gpu import on_gpu, synthetic_clips
 
-LIBRARIES = ("librosa", "PyWavelets", "ssqueezepy", "nnAudio", "fCWT", "numpy", "scipy", "soxr", "torch")
+LIBRARIES = ("librosa", "PyWavelets", "ssqueezepy", "nnAudio", "fCWT", "scipy", "soxr")
 
 
 # -- Stages ----------------------------------------------------------------------------------------------
 
 
-def stages(store_folder: Path, device: str) -> Result:
+def stages(store_folder: Path, device: str, measured: Measurements) -> None:
     """Seconds of each stage on a clip store, reading and writing included, and the peak memory."""
     store = ClipStore.open(store_folder)
     with tempfile.TemporaryDirectory(dir=store_folder.parent) as folder:
@@ -52,20 +50,15 @@ def stages(store_folder: Path, device: str) -> Result:
             "tonnetz": lambda: tonnetz.build_tonnetz(store, out / "tonnetz.npy", device=device),
             "append": lambda: append(out / "dwt.npy", out / "tonnetz.npy", out / "pictures.npy"),
         }
-        results: Result = {"samples": len(store)}
         for name, run in steps.items():
             with _watched() as peak:
                 start = time.perf_counter()
                 before = _processor_seconds()
                 run()
-                results[name] = {
-                    "seconds": time.perf_counter() - start,
-                    "processor seconds": _processor_seconds() - before,
-                    "workers' memory MB": peak[0],
-                }
-    results["all, seconds"] = sum(results[name]["seconds"] for name in steps)
-    results["all, processor seconds"] = sum(results[name]["processor seconds"] for name in steps)
-    return results
+                task = f"stage {name}, {len(store)} samples"
+                measured.add(task, "ours", "time", time.perf_counter() - start, "s")
+                measured.add(task, "ours", "processor time", _processor_seconds() - before, "s")
+                measured.add(task, "ours", "memory of the workers", peak[0], "MiB")
 
 
 def _processor_seconds() -> float:
@@ -75,7 +68,7 @@ def _processor_seconds() -> float:
 
 @contextmanager
 def _watched() -> Iterator[list[float]]:
-    """Peak of the memory of all child processes together, in MB, looked at ten times a second."""
+    """Peak of the memory of all child processes together, in MiB, looked at ten times a second."""
     peak = [0.0]
     over = threading.Event()
     parent = os.getpid()
@@ -121,56 +114,34 @@ def main() -> None:
     )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    results: Result = {"hardware": hardware(), "versions": versions()}
+    measured, settings = Measurements(LIBRARIES), {}
     if options.device == "cpu":
         real = real_clips(options.data, 8 if options.quick else 100) if options.data else []
         if real:
-            results["errors"] = errors(real)
+            errors(real, measured)
         with one_thread():
             few = real[:: max(1, len(real) // 8)]
-            results["speed"] = speed(few, 3 if options.quick else 8, with_memory=not options.quick)
-            results["growth"] = growth(2 if options.quick else 5)
+            speed(few, 3 if options.quick else 8, measured, with_memory=not options.quick)
+            growth(2 if options.quick else 5, measured)
         if options.store:
-            results["stages"] = stages(options.store, "cpu")
+            stages(options.store, "cpu", measured)
     else:
         clips = np.stack(
             [np.resize(clip, RATE * SECONDS) for clip in real_clips(options.data, 64)]
             if options.data
             else list(synthetic_clips(64, RATE * SECONDS))
         )
-        results["clips"] = "real" if options.data else "synthetic"
-        results["gpu"] = on_gpu(options.device, clips)
+        settings["clips"] = "real" if options.data else "synthetic"
+        on_gpu(options.device, clips, measured)
         if options.store:
-            results["stages"] = stages(options.store, options.device)
+            stages(options.store, options.device, measured)
         else:
             with tempfile.TemporaryDirectory() as folder:
                 store = write_store(Path(folder) / "store", clips, options.rows)
-                results["stages"] = stages(store, options.device)
-    text = json.dumps(results, indent=2, ensure_ascii=False)
-    print(text)
+                stages(store, options.device, measured)
+    print(measured.table())
     if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
-
-
-def hardware() -> Result:
-    """Processor and cores."""
-    model = platform.processor()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        lines = information.read_text(encoding="utf-8").splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    return {"processor": model, "cores": len(os.sched_getaffinity(0))}
-
-
-def versions() -> dict[str, str]:
-    """Installed versions of the libraries that take part."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+        measured.write(options.json, **settings)
 
 
 if __name__ == "__main__":

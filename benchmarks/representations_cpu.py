@@ -17,7 +17,8 @@ import numpy as np
 
 from advaudio.representations import dwt, stft, tonnetz
 from advaudio.representations.resampling import resample
-from benchmarks.representations_errors import DWT_RATE, RATE, SCALES, SECONDS, Audio, Result
+from benchmarks.measurements import Measurements
+from benchmarks.representations_errors import DWT_RATE, RATE, SCALES, SECONDS, Audio
 from benchmarks.representations_gpu import best_seconds
 
 
@@ -114,13 +115,12 @@ def clips_for(representation: str, clips: list[Audio]) -> list[Audio]:
     return [resample(np.resize(clip, RATE * SECONDS), RATE, rate, rate * SECONDS) for clip in clips]
 
 
-def speed(real: list[Audio], rounds: int, *, with_memory: bool) -> Result:
+def speed(real: list[Audio], rounds: int, measured: Measurements, *, with_memory: bool) -> None:
     """Milliseconds of processor time per clip, all threads counted, and the peak memory.
 
     Processor time, since a machine that others use too makes the clock on the wall meaningless; methods take
     turns, and the fastest turn counts. Clips do not depend on each other, so that n cores do n times as many.
     """
-    results: Result = {}
     for representation, candidates in methods().items():
         clips = clips_for(representation, real)
         times: dict[str, list[float]] = {name: [] for name in candidates}
@@ -130,20 +130,17 @@ def speed(real: list[Audio], rounds: int, *, with_memory: bool) -> Result:
                 times[name].append(
                     best_seconds(partial(run, audio), 5 if name == "ours" else 1, time.process_time)
                 )
-        own = min(times["ours"])
-        results[representation] = {
-            name: {
-                "ms of processor time per clip": min(values) * 1e3,
-                "times ours": min(values) / own,
-                **({"peak memory MB": peak_memory(representation, name)} if with_memory else {}),
-            }
-            for name, values in times.items()
-        }
-    return results
+        task = f"{representation}, one clip of {SECONDS} s"
+        for name, values in times.items():
+            measured.add(task, name, "processor time", min(values) * 1e3, "ms")
+            measured.add(task, name, "processor time over ours", min(values) / min(times["ours"]), "1")
+            grown = peak_memory(representation, name) if with_memory else None
+            if grown is not None:
+                measured.add(task, name, "peak memory", grown, "MiB")
 
 
 def peak_memory(representation: str, name: str) -> float | None:
-    """MB that a fresh process grows by at most while it transforms one clip; None where Linux is missing."""
+    """MiB that a fresh process grows by at most while it transforms one clip; None where Linux is missing."""
     if not Path("/proc/self/clear_refs").exists():
         return None
     with get_context("spawn").Pool(1) as pool:
@@ -169,7 +166,7 @@ def memory(process: int, field: str) -> float:
     return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
-def growth(rounds: int) -> Result:
+def growth(rounds: int, measured: Measurements) -> None:
     """Processor time for 1, 2, 4 and 8 times 8 clips of 5 s, and for clips of 1 to 60 s.
 
     All take turns, and the fastest turn counts. Linear growth is a constant time per clip, and per second.
@@ -183,7 +180,6 @@ def growth(rounds: int) -> Result:
         "dwt": lambda seconds: dwt.pictures(clips[seconds], plans[seconds]),
         "tonnetz": lambda seconds: tonnetz.pictures(clips[seconds]),
     }
-    results: Result = {}
     for name, run in transforms.items():
         by_number = dict.fromkeys(numbers, float("inf"))
         by_length = dict.fromkeys(lengths, float("inf"))
@@ -194,13 +190,12 @@ def growth(rounds: int) -> Result:
             for seconds in lengths:
                 spent = best_seconds(partial(run, seconds), 2, time.process_time)
                 by_length[seconds] = min(by_length[seconds], spent)
-        results[name] = {
-            "ms per clip, by clips": {str(n): spent / n * 1e3 for n, spent in by_number.items()},
-            "ms per second, by seconds of a clip": {
-                str(n): spent / n * 1e3 for n, spent in by_length.items()
-            },
-        }
-    return results
+        for number, spent in by_number.items():
+            task = f"{name}, {number} clips of {SECONDS} s"
+            measured.add(task, "ours", "processor time per clip", spent / number * 1e3, "ms")
+        for seconds, spent in by_length.items():
+            task = f"{name}, one clip of {seconds} s"
+            measured.add(task, "ours", "processor time per second", spent / seconds * 1e3, "ms")
 
 
 def _repeatedly(run: Callable[[int], Any], times: int) -> None:

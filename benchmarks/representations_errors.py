@@ -11,9 +11,9 @@ import scipy.signal
 
 from advaudio.representations import dwt, stft, tonnetz
 from advaudio.representations.resampling import resample
+from benchmarks.measurements import Measurements
 
 Audio = np.ndarray[Any, Any]
-Result = dict[str, Any]
 RATE, DWT_RATE, SECONDS = 22_050, 16_000, 5
 SCALES = 128
 
@@ -56,13 +56,12 @@ def test_signals(clips: list[Audio]) -> dict[str, Audio]:
     return {name: signal.astype(np.float32) for name, signal in signals.items()}
 
 
-def dwt_errors(signals: dict[str, Audio]) -> Result:
+def dwt_errors(signals: dict[str, Audio], measured: Measurements) -> None:
     """Relative L2 error of coefficients and averaged energy, ours and PyWavelets', over 16 of the scales."""
     import pywt
 
     plan = dwt.plan(DWT_RATE * SECONDS, stored_rate=DWT_RATE, scales=SCALES)
     window = np.sin(np.pi * np.arange(2 * plan.hop) / (2 * plan.hop)) ** 2 / plan.hop
-    results: Result = {}
     for name, audio in signals.items():
         energy, groups = dwt.energy(audio, plan), dwt.coefficients(audio, plan)
         sums = np.zeros(6)
@@ -83,12 +82,16 @@ def dwt_errors(signals: dict[str, Audio]) -> Result:
                     np.sum((energy[scale] - averaged) ** 2),
                     np.sum(averaged**2),
                 ]
-        ratio = [float(np.sqrt(sums[i] / sums[i + 1])) if sums[i + 1] else float(sums[i]) for i in (0, 2, 4)]
-        results[name] = dict(zip(("ours", "PyWavelets", "ours, averaged energy"), ratio, strict=True))
-    return results
+        for system, metric, i in (
+            ("ours", "error of the coefficients", 0),
+            ("pywt.cwt(method='fft')", "error of the coefficients", 2),
+            ("ours", "error of the averaged energy", 4),
+        ):
+            error = np.sqrt(sums[i] / sums[i + 1]) if sums[i + 1] else sums[i]
+            measured.add(f"dwt against the float64 formula, {name}", system, metric, error, "of the L2 norm")
 
 
-def errors(clips: list[Audio]) -> Result:
+def errors(clips: list[Audio], measured: Measurements) -> None:
     """Ours against librosa on real clips, and against the float64 wavelet formula."""
     import librosa
 
@@ -104,15 +107,12 @@ def errors(clips: list[Audio]) -> Result:
             for name, kind in (("tonnetz", np.float64), ("tonnetz, librosa in float32", np.float32)):
                 peer = librosa.feature.tonnetz(y=clip.astype(kind), sr=RATE)
                 differences[name].append(float(np.abs(values - peer).mean()))
-    return {
-        "clips": len(clips),
-        "stft, relative to librosa, largest": max(differences["stft"]),
-        "tonnetz, mean absolute against librosa in float64": float(np.mean(differences["tonnetz"])),
-        "tonnetz, mean absolute against librosa in float32": float(
-            np.mean(differences["tonnetz, librosa in float32"])
-        ),
-        "tonnetz, clips that librosa in float32 tunes otherwise": sum(
-            difference > 1e-4 for difference in differences["tonnetz, librosa in float32"]
-        ),
-        "dwt, relative to the float64 formula": dwt_errors(test_signals(clips[:: max(1, len(clips) // 4)])),
-    }
+    against = f"against librosa, {len(clips)} clips"
+    single = differences["tonnetz, librosa in float32"]
+    measured.add(f"stft {against}", "ours", "largest difference", max(differences["stft"]), "of the L2 norm")
+    for precision, name in (("float64", "tonnetz"), ("float32", "tonnetz, librosa in float32")):
+        mean = float(np.mean(differences[name]))
+        measured.add(f"tonnetz {against} in {precision}", "ours", "mean absolute difference", mean, "1")
+    tuned = sum(difference > 1e-4 for difference in single)
+    measured.add(f"tonnetz {against} in float32", "ours", "clips tuned otherwise", tuned, "clips")
+    dwt_errors(test_signals(clips[:: max(1, len(clips) // 4)]), measured)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from advaudio.representations import dwt, stft, tonnetz
-from benchmarks.representations_errors import RATE, SCALES, Audio, Result
+from benchmarks.measurements import Measurements
+from benchmarks.representations_errors import RATE, SCALES, Audio
 
 
 def synthetic_clips(number: int, samples: int, seed: int = 0) -> Audio:
@@ -41,7 +42,7 @@ def best_seconds(
     return min(times)
 
 
-def on_gpu(device: str, clips: Audio) -> Result:
+def on_gpu(device: str, clips: Audio, measured: Measurements) -> None:
     """Difference from the CPU, clips per second, and bytes moved against the measured copy bandwidth."""
     import torch
 
@@ -52,7 +53,9 @@ def on_gpu(device: str, clips: Audio) -> Result:
         "tonnetz": tonnetz.pictures,
     }
     bandwidth = copy_bandwidth(device)
-    results: Result = {"device": torch.cuda.get_device_name(device), "copy bandwidth GB/s": bandwidth / 1e9}
+    measured.add(
+        "copy within the device's memory", "PyTorch", "bytes read and written", bandwidth / 1e9, "GB/s"
+    )
     on_device = torch.from_numpy(clips).to(device)
     batch = on_device.repeat(-(-128 // len(clips)), 1)[:128]
     with torch.inference_mode():
@@ -66,14 +69,14 @@ def on_gpu(device: str, clips: Audio) -> Result:
 
             seconds = best_seconds(run, 10) / len(batch)
             traffic = bytes_moved(partial(transform, batch)) / len(batch)
-            results[name] = {
-                "clips per second": 1 / seconds,
-                "largest difference from the CPU": float(difference.max()),
-                "mean difference from the CPU": float(difference.mean()),
-                "MB moved per clip": traffic / 1e6,
-                "share of copy bandwidth": traffic / seconds / bandwidth,
-            }
-    return results
+            for metric, value, unit in (
+                ("speed", 1 / seconds, "clips/s"),
+                ("largest difference from the CPU", difference.max(), "1"),
+                ("mean difference from the CPU", difference.mean(), "1"),
+                ("bytes moved per clip", traffic / 1e6, "MB"),
+                ("share of the copy bandwidth", traffic / seconds / bandwidth, "1"),
+            ):
+                measured.add(f"{name} on the GPU", "ours", metric, float(value), unit)
 
 
 def copy_bandwidth(device: str) -> float:

@@ -1,10 +1,12 @@
 """Training measured: speed beside a plain loop and ART, time to an accuracy, what bounds it.
 
-    python -m benchmarks.training speed --model resnet18 --size 128 --batch-size 256 --out speed.json
-    python -m benchmarks.training race --pictures pictures.npy --split split.csv --classes 50 --out race.json
-    python -m benchmarks.training profile --model resnet18 --size 128 --batch-size 256 --out profile.json
+    python -m benchmarks.training speed --model resnet18 --size 128 --batch-size 256 --json speed.json
+    python -m benchmarks.training speed --quick
+    python -m benchmarks.training race --pictures pictures.npy --split split.csv --classes 50 --json race.json
+    python -m benchmarks.training profile --model resnet18 --size 128 --batch-size 256 --json profile.json
 
-Every command runs all its competitors in one process, one after the other in turn, and writes one JSON file.
+Every command runs all its competitors in one process, one after the other in turn. `--quick` takes few small
+pictures: a minute on two cores.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 import typer
 from torch.utils.data import DataLoader, TensorDataset
 
-from advaudio.files import open_array, write_json
+from advaudio.files import open_array
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
@@ -32,6 +34,7 @@ from advaudio.training.numerics import exact_numerics
 from advaudio.training.samples import Samples, picture_facts, read_split
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import Mode
+from benchmarks.measurements import Measurements
 from benchmarks.training_loops import CLASSES, art_loop, network, ours_loop, plain_loop, plain_loss
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -39,7 +42,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__d
 PEAK_BFLOAT16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """Dense bfloat16 FLOP/s by the makers' data sheets (SXM)."""
 
-Out = Annotated[Path, typer.Option(help="JSON file to write")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="JSON file to write")]
+Quick = Annotated[bool, typer.Option("--quick", help="few small pictures: a minute on two cores")]
+LIBRARIES = ("torchvision", "adversarial-robustness-toolbox")
 Pictures = Annotated[Path, typer.Option(help=".npy of float32 pictures in [0, 1]")]
 SplitFile = Annotated[Path, typer.Option(help="split.csv")]
 
@@ -53,15 +58,15 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def _hardware(device: torch.device) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, one thread"
-    return {"device": name, "torch": torch.__version__}
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, one thread"
 
 
 class _Competitor:
     """Trains one network over and over on the same pictures, `epoch()` by `epoch()`."""
 
-    def __init__(self, name: str, images: int, epoch: Callable[[], None]) -> None:
+    def __init__(self, task: str, name: str, images: int, epoch: Callable[[], None]) -> None:
+        self.task = task
         self.name = name
         self.images = images
         self.epoch = epoch
@@ -79,20 +84,19 @@ class _Competitor:
         if device.type == "cuda":
             self.memory = max(self.memory, torch.cuda.max_memory_allocated())
 
-    def row(self) -> dict[str, Any]:
+    def report(self, measured: Measurements) -> float:
+        """Record the rates, and return the median."""
         rates = self.rates[1:]  # the first epoch compiles, records and fills caches
-        return {
-            "name": self.name,
-            "images_per_second": statistics.median(rates),
-            "lowest": min(rates),
-            "highest": max(rates),
-            "peak_memory_bytes": self.memory or None,
-        }
+        median = statistics.median(rates)
+        for metric, rate in (("median", median), ("lowest", min(rates)), ("highest", max(rates))):
+            measured.add(self.task, self.name, f"speed, {metric}", rate, "images/s")
+        if self.memory:
+            measured.add(self.task, self.name, "peak memory", self.memory / 2**20, "MiB")
+        return median
 
 
 @app.command()
 def speed(
-    out: Out,
     model: str = "resnet18",
     size: int = 128,
     batch_size: int = 256,
@@ -101,8 +105,12 @@ def speed(
     device: str = "auto",
     loader_workers: int = 8,
     art: bool = True,
+    quick: Quick = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Images per second and memory: ours in each mode, a plain loop, and ART, clean and FGSM-trained."""
+    if quick:
+        size, batch_size, samples, rounds, loader_workers = 64, 32, 128, 2, 2
     where = _device(device)
     generator = np.random.default_rng(0)
     samples = samples // batch_size * batch_size
@@ -112,42 +120,40 @@ def speed(
     if where.type == "cpu":
         torch.set_num_threads(1)
     competitors = []
+    tasks = {None: f"plain training of {model}", "fgsm": f"FGSM training of {model}"}
     with exact_numerics(where, False):
-        for defence in (None, "fgsm"):
-            kind = defence or "clean"
+        for defence, task in tasks.items():
             for mode in modes:
                 epoch = ours_loop(model, defence, mode, pictures, labels, batch_size, where)
-                competitors.append(_Competitor(f"ours, {mode}, {kind}", samples, epoch))
+                competitors.append(_Competitor(task, f"ours, {mode}", samples, epoch))
             epoch = plain_loop(model, defence, pictures, labels, batch_size, where, loader_workers)
-            competitors.append(_Competitor(f"plain loop, {kind}", samples, epoch))
+            competitors.append(_Competitor(task, "plain loop", samples, epoch))
         if art:
             epoch = art_loop(model, pictures, labels, batch_size, where)
-            competitors.append(_Competitor("ART fast-is-better-than-free", samples, epoch))
+            name = "ART, fast is better than free"
+            competitors.append(_Competitor(tasks["fgsm"], name, samples, epoch))
         for _ in range(rounds + 1):
             for competitor in competitors:
                 competitor.measure(where)
-    rows = {competitor.name: competitor.row() for competitor in competitors}
+    measured = Measurements(LIBRARIES)
     flops = _flops_per_image(model, size)
-    peak = next((value for name, value in PEAK_BFLOAT16.items() if name in _hardware(where)["device"]), None)
-    for name, row in rows.items():
-        passes = 2 if "fgsm" in name else 1
-        if name.startswith("ours"):
-            row["model_flops_utilisation"] = (
-                row["images_per_second"] * flops * passes / peak if peak else None
-            )
-    rate = {name: row["images_per_second"] for name, row in rows.items()}
-    mode = modes[-1]
-    ratios = {
-        "clean: ours over plain": rate[f"ours, {mode}, clean"] / rate["plain loop, clean"],
-        "fgsm: ours over plain": rate[f"ours, {mode}, fgsm"] / rate["plain loop, fgsm"],
-        "ours: time of fgsm over clean": rate[f"ours, {mode}, clean"] / rate[f"ours, {mode}, fgsm"],
-    }
-    settings = {"model": model, "size": size, "batch_size": batch_size, "samples": samples}
-    content = {**_hardware(where), **settings, "training_flops_per_image": flops}
-    write_json(out, {**content, "rows": list(rows.values()), "ratios": ratios})
-    for row in rows.values():
-        print(f"{row['name']:40} {row['images_per_second']:12,.0f} images/s")
-    print(ratios)
+    peak = next((value for name, value in PEAK_BFLOAT16.items() if name in _name(where)), None)
+    for competitor in competitors:
+        rate = competitor.report(measured)
+        if competitor.name.startswith("ours") and peak:
+            passes = 2 if competitor.task == tasks["fgsm"] else 1
+            share = rate * flops * passes / peak
+            measured.add(competitor.task, competitor.name, "model-FLOPs utilisation", share, "1")
+    best = f"ours, {modes[-1]}"
+    rates = {defence: measured.value(task, best, "speed, median") for defence, task in tasks.items()}
+    for defence, task in tasks.items():
+        plain = measured.value(task, "plain loop", "speed, median")
+        measured.add(task, best, "speed over the plain loop", rates[defence] / plain, "1")
+    measured.add(tasks["fgsm"], best, "time over plain training", rates[None] / rates["fgsm"], "1")
+    print(measured.table())
+    if json_file is not None:
+        settings = {"size": size, "batch_size": batch_size, "samples": samples}
+        measured.write(json_file, **settings, training_flops_per_image=flops)
 
 
 def _flops_per_image(model_name: str, size: int) -> float:
@@ -162,7 +168,6 @@ def _flops_per_image(model_name: str, size: int) -> float:
 
 @app.command()
 def race(
-    out: Out,
     pictures: Pictures,
     split: SplitFile,
     classes: int = 50,
@@ -172,6 +177,7 @@ def race(
     fold: int = 0,
     device: str = "auto",
     loader_workers: int = 8,
+    json_file: JsonFile = None,
 ) -> None:
     """Seconds to the same validation accuracy: ours beside a plain float32 loop with the same optimiser."""
     where = _device(device)
@@ -231,25 +237,27 @@ def race(
         plain.append((time.perf_counter() - started, accuracy))
 
     target = 0.97 * min(max(value for _, value in curve) for curve in (ours, plain))
-    reached = {
-        name: next(seconds for seconds, value in curve if value >= target)
-        for name, curve in (("ours", ours), ("plain", plain))
-    }
-    content = {**_hardware(where), "model": model, "epochs": epochs, "target_validation_accuracy": target}
-    curves = {"ours": ours, "plain": plain}
-    write_json(out, {**content, "seconds_to_target": reached, "seconds_and_accuracy": curves})
-    print(f"to {target:.1%}: ours {reached['ours']:.1f} s, plain loop {reached['plain']:.1f} s")
+    measured, task = Measurements(LIBRARIES), f"training {model} to {target:.1%} validation accuracy"
+    for name, curve in (("ours", ours), ("plain loop", plain)):
+        reached = next(seconds for seconds, value in curve if value >= target)
+        measured.add(task, name, "time", reached, "s")
+        for epoch, (seconds, value) in enumerate(curve, 1):
+            measured.add(f"{task}, epoch {epoch}", name, "time", seconds, "s")
+            measured.add(f"{task}, epoch {epoch}", name, "validation accuracy", value, "of the clips")
+    print(measured.table())
+    if json_file is not None:
+        measured.write(json_file, epochs=epochs, batch_size=batch_size)
 
 
 @app.command()
 def profile(
-    out: Out,
     model: str = "resnet18",
     size: int = 128,
     batch_size: int = 256,
     mode: str = "graph",
     defence: str = "none",
     device: str = "auto",
+    json_file: JsonFile = None,
 ) -> None:
     """Which kernels an epoch's time goes to, as shares of the device's busy time."""
     where = _device(device)
@@ -276,13 +284,13 @@ def profile(
         on_cuda = where.type == "cuda"
         spent[event.key[:120]] += event.self_device_time_total if on_cuda else event.self_cpu_time_total
     busy = sum(spent.values())
-    top = sorted(spent.items(), key=lambda item: -item[1])[:25]
-    shares = {name: value / busy for name, value in top}
-    content = {**_hardware(where), "model": model, "size": size, "batch_size": batch_size, "mode": mode}
-    write_json(out, {**content, "defence": defence, "busy_share": busy / 1e6 / wall, "kernels": shares})
-    print(f"device busy {busy / 1e6 / wall:.0%} of the time")
-    for name, spent_here in top[:12]:
-        print(f"{spent_here / busy:7.1%}  {name[:100]}")
+    measured, task = Measurements(LIBRARIES), f"an epoch of {model}, {mode}, defence {defence}"
+    measured.add(task, "ours", "device busy", busy / 1e6 / wall, "of the time")
+    for name, time_there in sorted(spent.items(), key=lambda item: -item[1])[:25]:
+        measured.add(f"{task}, kernel {name}", "ours", "time", time_there / busy, "of the device's time")
+    print(measured.table())
+    if json_file is not None:
+        measured.write(json_file, size=size, batch_size=batch_size)
 
 
 if __name__ == "__main__":
