@@ -28,6 +28,9 @@ from advaudio.report.words import dataset_name, model_name, representation_name
 MODELS = ("original", "robust")
 PROVENANCE = ("what", "command", "commit", "hardware", "software", "date", "seconds")
 
+UNDER_PGD = "pgd_accuracy_at_"
+"""Before the bound in the names of metrics/train.json and metrics/train_fgsm.json."""
+
 METRIC_KEYS = {
     "fooling_rate": "fooling_rate",
     "auc": "auc",
@@ -98,6 +101,8 @@ class Cell:
         Of the experiment, folder or file.
     accuracy
         Model → accuracy over the test clips, mean over the folds.
+    accuracy_under_pgd
+        Model → bound of PGD-20 in 255ths, such as "2" → the same under that attack; empty where it was not run.
     robust_within_bound, rho
         Means over the attacks that reach the threshold on the original model (Table II), and on both (ρ,
         Table III).
@@ -108,6 +113,7 @@ class Cell:
     name: str
     record: Record
     accuracy: Mapping[str, Estimate]
+    accuracy_under_pgd: Mapping[str, Mapping[str, Estimate]]
     attacks: Mapping[str, AttackResult]
     robust_within_bound: Estimate | None
     rho: Estimate | None
@@ -225,7 +231,16 @@ def cell_of(record: Record, name: str) -> Cell:
         for key in ("dataset", "representation", "model", "defence", "budget", "seed"):
             record["params"][key]
         float(record["params"]["evaluation"]["fooling_threshold"])
-        accuracy = {model: _accuracy(record["training"][model]["accuracy"], clips) for model in MODELS}
+        training = {model: record["training"][model] for model in MODELS}
+        accuracy = {model: _accuracy(training[model]["accuracy"], clips) for model in MODELS}
+        under_pgd = {
+            model: {
+                name.removeprefix(UNDER_PGD): _accuracy(value, clips)
+                for name, value in training[model].items()
+                if name.startswith(UNDER_PGD)
+            }
+            for model in MODELS
+        }
         mean_rho = None
         if rho["mean"] is not None:
             comparable = mean(attacks[attack].rho for attack in rho.get("comparable", ()))
@@ -239,6 +254,7 @@ def cell_of(record: Record, name: str) -> Cell:
         name=name,
         record={**record, "params": _without_folders(record["params"]), **_with_black_box(record)},
         accuracy=accuracy,
+        accuracy_under_pgd=under_pgd,
         attacks=attacks,
         robust_within_bound=mean(
             result.robust_within_bound for result in attacks.values() if result.reached["original"]

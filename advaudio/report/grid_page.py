@@ -19,6 +19,7 @@ from advaudio.report.sources import Source
 from advaudio.report.split import split_table
 from advaudio.report.table_files import header, leading_cells, marked_value, paper_model
 from advaudio.report.tables import ResultTable
+from advaudio.report.trade_off import TradeOff, draw, trade_off
 from advaudio.report.words import attack_name, listed, plural
 
 CORNERS = 100
@@ -59,10 +60,21 @@ def grid_page(
     """
     sections = [
         Section(
-            "tables", "The paper's tables", [block for table in tables for block in _table_blocks(table)]
+            "tables",
+            "The paper's tables",
+            [block for table in tables if table.of_the_paper for block in _table_blocks(table)],
         ),
         Section("claims", "The paper's claims", [Text(RULES), claim_table(claims)]),
     ]
+    found = trade_off(grid)
+    beyond: list[Block] = [] if found is None else [_trade_off(found)]
+    beyond += [
+        Fold(f"Table {table.number}. {table.title}", _table_blocks(table))
+        for table in tables
+        if not table.of_the_paper
+    ]
+    if beyond:
+        sections.append(Section("trade-off", "What adversarial training costs and buys", beyond))
     compared = _compared(grid, examples)
     if compared:
         pictures = [_comparison(compared, examples)]
@@ -194,6 +206,20 @@ def _comparison(cells: Sequence[Cell], examples: Mapping[str, Sequence[Example]]
         f"Pictures of one clip in {listed([words.representation_name(cell.representation) for cell in cells])}, "
         f"each beside its adversarial examples by {listed([attack_name(attack) for attack in attacks])}, with the "
         "differences under them.",
+    )
+
+
+def _trade_off(found: TradeOff) -> Picture:
+    arrows = found.arrows.values()
+    stronger = sum(robust[1] > original[1] for original, robust in arrows)
+    weaker = sum(robust[0] < original[0] for original, robust in arrows)
+    return Picture(
+        figures.svg(draw(found)),
+        "Each arrow is a cell: from the original model (hollow) to the adversarially trained one (filled). Up: more "
+        f"test clips stay right under PGD-20 within {found.bound}/255. To the left: less accurate. "
+        f"Of {plural(len(arrows), 'cell')}, training made {stronger} stronger under PGD and {weaker} less accurate.",
+        f"Arrows of {listed([words.model_name(model) for model in found.models])}, a panel for each representation: "
+        f"accuracy against accuracy under PGD-20 within {found.bound}/255. The numbers are in Tables I and IV.",
     )
 
 

@@ -91,7 +91,7 @@ def markdown(tables: Sequence[ResultTable], claims: Sequence[Claim], grid: Grid)
 
 
 def latex(tables: Sequence[ResultTable]) -> str:
-    """The three tables for LaTeX with the package booktabs."""
+    """The tables for LaTeX with the package booktabs."""
     texts = []
     for table in tables:
         frame = pd.DataFrame(

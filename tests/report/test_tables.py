@@ -16,12 +16,14 @@ from advaudio.files import write_json
 from advaudio.report.cell import Cell, cell_of, read_cell
 from advaudio.report.claims import claims
 from advaudio.report.collect import collect
+from advaudio.report.figures import svg
 from advaudio.report.grid import build_grid
 from advaudio.report.results import write_results
 from advaudio.report.sources import Folder
 from advaudio.report.split import split_table
 from advaudio.report.table_files import markdown, tidy
 from advaudio.report.tables import result_tables
+from advaudio.report.trade_off import draw, trade_off
 from tests.report.cells import made_cell, write_cell
 from tests.report.conftest import GRID
 
@@ -262,3 +264,70 @@ def test_weights_of_one_name_from_two_folders_are_not_taken_for_the_same(tmp_pat
     ]
     with pytest.raises(AdvaudioError, match=r"the same cell .* with another pretrained"):
         build_grid([read_cell(Folder(path, path.name)) for path in folders])
+
+
+def _under_pgd(cell: Cell, original: dict[str, float], robust: dict[str, float]) -> Cell:
+    training = cell.record["training"]
+    found = {"original": original, "robust": robust}
+    measured = {
+        model: {**training[model], "test_clips": 400}
+        | {f"pgd_accuracy_at_{bound}": value for bound, value in found[model].items()}
+        for model in training
+    }
+    return cell_of({**cell.record, "training": measured}, cell.name)
+
+
+def test_accuracy_under_pgd_has_a_table_of_its_own_where_it_was_measured() -> None:
+    grid = build_grid([_under_pgd(made_cell(), {"1": 0.2, "16": 0.0}, {"1": 0.5, "16": 0.1})])
+    table = tidy(result_tables(grid))
+    own = table[table["table"] == "IV"].set_index("measure")
+    assert own["mean"].to_dict() == pytest.approx(
+        {
+            "original, within 1/255": 20.0,
+            "robust, within 1/255": 50.0,
+            "original, within 16/255": 0.0,
+            "robust, within 16/255": 10.0,
+        }
+    )
+    # Wilson's interval of 200 of 400.
+    half = own.loc["robust, within 1/255"]
+    assert (half["low"], half["high"]) == pytest.approx((45.13, 54.87), abs=0.01)
+    assert (
+        "†" not in markdown(result_tables(grid), claims(grid), grid).split("## Table IV")[1].split("\n##")[0]
+    )
+    assert "IV" not in tidy(result_tables(build_grid([made_cell()])))["table"].tolist()
+
+
+def test_arrows_lead_from_the_original_to_the_robust_model_within_the_second_smallest_shared_bound() -> None:
+    cells = [
+        _under_pgd(
+            made_cell(model="vgg16", accuracy=0.8), {"1": 0.3, "2": 0.2, "8": 0}, {"1": 0.5, "2": 0.4, "8": 0}
+        ),
+        _under_pgd(
+            made_cell(model="alexnet", accuracy=0.7), {"2": 0.1, "4": 0, "8": 0}, {"2": 0.2, "4": 0, "8": 0.1}
+        ),
+        made_cell(model="resnet18"),
+    ]
+    found = trade_off(build_grid(cells))
+    assert found is not None
+    assert found.bound == "8"
+    assert found.models == ["alexnet", "vgg16"]
+    robust = 100 * cells[1].accuracy["robust"].value
+    place = (cells[0].dataset, cells[0].representation)
+    assert np.ravel(found.arrows[*place, "alexnet"]).tolist() == pytest.approx([70, 0, robust, 10])
+    drawn = svg(draw(found))
+    assert "AlexNet" in drawn
+    assert "within 8/255" in drawn
+    assert "ResNet-18" not in drawn
+    assert trade_off(build_grid([made_cell()])) is None
+
+
+def test_seeds_of_one_cell_make_one_arrow() -> None:
+    cells = [
+        _under_pgd(made_cell(seed=seed, accuracy=value), {"2": value / 2}, {"2": value})
+        for seed, value in [(0, 0.6), (1, 0.8)]
+    ]
+    found = trade_off(build_grid(cells))
+    assert found is not None
+    (arrow,) = found.arrows.values()
+    assert [*arrow[0], arrow[1][1]] == pytest.approx([70, 35, 70])
