@@ -26,7 +26,7 @@ from advaudio.augmentation.pitch_shift import pitch_shift
 from advaudio.datasets.clip_store import ClipStore
 from advaudio.datasets.load import load
 from advaudio.parallel import worker_count
-from benchmarks.measurements import Measurements
+from benchmarks.measurements import Measurements, refuse_beside_quick
 
 SCALES = (0.75, 0.9, 1.15, 1.5)
 RATE = 22_050
@@ -58,17 +58,17 @@ def with_resampling(audio: Signal) -> list[Signal]:
     return [soxr.resample(audio, scale, 1.0, quality="HQ") for scale in SCALES]
 
 
-def engines() -> dict[str, Engine]:
+def engines(measured: Measurements) -> dict[str, Engine]:
     """All that are installed, by name."""
     found: dict[str, Engine] = {
-        "ours (phase-locked vocoder)": lambda audio: pitch_shift(audio, SCALES),
+        "ours": lambda audio: pitch_shift(audio, SCALES),
         "librosa.effects.pitch_shift": with_librosa,
     }
     try:
         with_rubber_band(np.zeros(RATE, dtype=np.float32))
         found["Rubber Band (pedalboard)"] = with_rubber_band
-    except ImportError:
-        pass
+    except ImportError as error:
+        measured.fail("pitch shifts", "Rubber Band (pedalboard)", error)
     return found | {"resampling only (duration changes)": with_resampling}
 
 
@@ -128,7 +128,7 @@ def decibels(part: Signal, whole: Signal) -> float:
 
 def compare(store: ClipStore, clips: int, measured: Measurements) -> None:
     """Every engine's cost and quality; they take turns, clip by clip, so that all see the same machine."""
-    found = engines()
+    found = engines(measured)
     rows = np.linspace(0, len(store) - 1, clips).astype(int)
     seconds: dict[str, list[float]] = {name: [] for name in found}
     energies: dict[str, list[float]] = {name: [] for name in found}
@@ -149,7 +149,7 @@ def compare(store: ClipStore, clips: int, measured: Measurements) -> None:
             ("processor time per clip, median", 1000 * float(np.median(seconds[name])), "ms"),
             ("energy, median change", float(np.median(changed)), "dB"),
             ("energy, largest change", float(changed[np.abs(changed).argmax()]), "dB"),
-            ("changed by more than 3 dB", float(np.mean(np.abs(changed) > 3)), "of the clips"),
+            ("changed by more than 3 dB", float(np.mean(np.abs(changed) > 3)), "of the shifted clips"),
         ):
             measured.add(task, name, metric, value, unit)
         measured.add(
@@ -177,13 +177,16 @@ def plain_loop(archive: Path, clips: int) -> float:
 
 
 def main(
+    context: typer.Context,
     archive: Annotated[Path, typer.Argument(help="ESC-50 archive with the clips of ESC-10.")],
     clips: Annotated[int, typer.Option(help="Clips for the engines and for the plain loop.")] = 40,
     quick: Annotated[bool, typer.Option("--quick", help="Four clips: about a minute on two cores.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Measure, print, and write."""
-    clips = 4 if quick else clips
+    if quick:
+        refuse_beside_quick(context, "archive", "json_file")
+        clips = 4
     measured = Measurements(("librosa", "soxr", "pedalboard"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -199,11 +202,11 @@ def main(
         loop.append(plain_loop(archive, clips))
         store = ClipStore.open(folder / "clips")
         task = f"archive to augmented store, {len(store)} clips"
-        measured.add(task, "ours", "import alone", len(store) / imported, "clips/s")
-        measured.add(task, "ours", "import and augmentation", len(store) / whole, "clips/s")
+        measured.add(task, "ours", "speed of the import", len(store) / imported, "clips/s")
+        measured.add(task, "ours", "speed of import and augmentation", len(store) / whole, "clips/s")
         for turn, speed in zip(("before ours", "after ours"), loop, strict=True):
             name = f"loop over librosa, {clips} clips, {turn}"
-            measured.add(task, name, "import and augmentation", speed, "clips/s")
+            measured.add(task, name, "speed of import and augmentation", speed, "clips/s")
         compare(store, clips, measured)
     print(measured.table())
     if json_file is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import typer
 from safetensors.numpy import load_file
 
 from advaudio.files import open_array, write_json
+from benchmarks.measurements import hardware
 from tests.pipeline.clone import environment
 from tests.pipeline.tiny import make_tiny_clone
 
@@ -79,7 +79,7 @@ def main(
                 print(
                     name, json.dumps({key: value for key, value in table[name].items() if value}), flush=True
                 )
-    write_json(json_file, {"cpu": _cpu(), "python": str(python.name), "differences": table})
+    write_json(json_file, {"cpu": hardware()["processor"], "python": str(python.name), "differences": table})
 
 
 def _run(folder: Path, python: Path, variables: dict[str, str]) -> Path:
@@ -116,14 +116,6 @@ def _arrays(path: Path) -> list[np.ndarray[Any, Any]]:
     if path.suffix == ".safetensors":
         return [value.astype(np.float64) for _, value in sorted(load_file(path).items())]
     return []
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), os.uname().machine
-    )
 
 
 if __name__ == "__main__":

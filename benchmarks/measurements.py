@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
+import torch
+import typer
+
 from advaudio.files import write_json
 from benchmarks.markdown_table import markdown_table
+
+FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:/[^\s/:;,'\"()]+)+/")
+"""Absolute paths up to their last part."""
 
 
 @dataclass(frozen=True)
@@ -30,26 +39,40 @@ class Row:
 
 
 class Measurements:
-    """The rows of one run of a benchmark.
+    """The rows of one run of a benchmark, and the circumstances that it began in.
 
     Parameters
     ----------
     libraries
         Distributions whose versions are recorded; one that is missing is recorded as "not installed".
+    device
+        What computes: `cpu`, or a CUDA device, which is named.
     """
 
-    def __init__(self, libraries: Sequence[str] = ()) -> None:
-        self.libraries = libraries
+    def __init__(self, libraries: Sequence[str] = (), device: str = "cpu") -> None:
+        self.circumstances = circumstances(libraries, device)
         self.rows: list[Row] = []
         self.failed: list[dict[str, str]] = []
 
     def add(self, task: str, system: str, metric: str, value: float, unit: str) -> None:
-        """Record one number."""
-        self.rows.append(Row(task, system, metric, float(value), unit))
+        """Record one number; one that is not finite counts as failed.
+
+        Raises
+        ------
+        ValueError
+            If this system has that metric of that task already.
+        """
+        if any((row.task, row.system, row.metric) == (task, system, metric) for row in self.rows):
+            raise ValueError(f"{metric} of {system} in {task} is recorded already")
+        if math.isfinite(value):
+            self.rows.append(Row(task, system, metric, float(value), unit))
+        else:
+            self.failed.append({"task": task, "system": system, "error": f"{metric} is {value}"})
 
     def fail(self, task: str, system: str, error: Exception) -> None:
-        """Record that a system could not do a task, and why."""
-        self.failed.append({"task": task, "system": system, "error": f"{type(error).__name__}: {error}"})
+        """Record that a system could not do a task, and why; folders are left out of the reason."""
+        reason = FOLDERS.sub("", f"{type(error).__name__}: {error}")
+        self.failed.append({"task": task, "system": system, "error": reason})
 
     def value(self, task: str, system: str, metric: str) -> float:
         """A number recorded before.
@@ -72,7 +95,7 @@ class Measurements:
         settings
             What a reader needs beside the command to understand the numbers.
         """
-        content = {**circumstances(self.libraries), **settings, "rows": [asdict(row) for row in self.rows]}
+        content = {**self.circumstances, **settings, "rows": [asdict(row) for row in self.rows]}
         write_json(path, content if not self.failed else {**content, "failed": self.failed})
 
     def table(self) -> str:
@@ -83,7 +106,7 @@ class Measurements:
             metrics = dict.fromkeys((row.metric, row.unit) for row in rows)
             lines = []
             for system in dict.fromkeys(row.system for row in rows):
-                found = {(row.metric, row.unit): f"{row.value:.4g}" for row in rows if row.system == system}
+                found = {(row.metric, row.unit): _number(row.value) for row in rows if row.system == system}
                 numbers = {f"{metric} ({unit})": found.get((metric, unit), "") for metric, unit in metrics}
                 lines.append({task: system, **numbers})
             tables.append(markdown_table(lines, numbers_from=1))
@@ -91,10 +114,10 @@ class Measurements:
         return "\n".join([*tables, *failures])
 
 
-def circumstances(libraries: Sequence[str] = ()) -> dict[str, Any]:
-    """Command, commit, date, hardware and versions of this run; paths are shortened to file names."""
-    versions = {"python": platform.python_version()}
-    for name in ("numpy", "torch", *libraries):
+def circumstances(libraries: Sequence[str] = (), device: str = "cpu") -> dict[str, Any]:
+    """Command, commit, date, hardware and versions of this run; paths outside of the repository are shortened."""
+    versions = {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
+    for name in libraries:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -103,13 +126,13 @@ def circumstances(libraries: Sequence[str] = ()) -> dict[str, Any]:
         "command": _command(),
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
-        "hardware": hardware(),
+        "hardware": hardware(device),
         "versions": versions,
     }
 
 
-def hardware() -> Mapping[str, Any]:
-    """Processor, the cores that this process may use, and the GPU if there is one."""
+def hardware(device: str = "cpu") -> dict[str, Any]:
+    """Processor, the cores that this process may use, the load of the last minute, and the GPU if one computes."""
     model = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():
@@ -117,9 +140,38 @@ def hardware() -> Mapping[str, Any]:
         model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = {"processor": model, "cores": cores, "load": round(os.getloadavg()[0], 1)}
-    import torch
+    return {**found, "gpu": torch.cuda.get_device_name(device)} if device.startswith("cuda") else found
 
-    return {**found, "gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else found
+
+def commit() -> str | None:
+    """Of the code that runs; None without Git or outside of a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False, timeout=60
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def refuse_beside_quick(context: typer.Context, *allowed: str) -> None:
+    """`--quick` sets sizes and budgets itself: refuse other options that were given, but those `allowed`.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there are such options.
+    """
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [
+        name
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE" and name not in ("quick", *allowed)
+    ]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise typer.BadParameter(f"it sets {names} itself; leave out one of the two", param_hint="--quick")
 
 
 def _command() -> str:
@@ -129,13 +181,12 @@ def _command() -> str:
 
 
 def _short(word: str) -> str:
-    return PurePath(word).name if PurePath(word).is_absolute() else word
-
-
-def commit() -> str | None:
-    """Of the code that runs; None outside of a Git repository."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    done = subprocess.run(
-        command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False, timeout=60
+    option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    path = PurePath(value)
+    return (
+        option + equals + (path.name if path.is_absolute() or path.parts[:1] in (("..",), ("~",)) else value)
     )
-    return done.stdout.strip() or None
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -58,7 +58,8 @@ def stages(store_folder: Path, device: str, measured: Measurements) -> None:
                 task = f"stage {name}, {len(store)} samples"
                 measured.add(task, "ours", "time", time.perf_counter() - start, "s")
                 measured.add(task, "ours", "processor time", _processor_seconds() - before, "s")
-                measured.add(task, "ours", "memory of the workers", peak[0], "MiB")
+                if peak[0]:
+                    measured.add(task, "ours", "memory of the workers", peak[0], "MiB")
 
 
 def _processor_seconds() -> float:
@@ -114,7 +115,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    measured, settings = Measurements(LIBRARIES), {}
+    measured = Measurements(LIBRARIES, options.device)
+    settings = {"clips": "real" if options.data else "synthetic", "quick": options.quick}
     if options.device == "cpu":
         real = real_clips(options.data, 8 if options.quick else 100) if options.data else []
         if real:
@@ -131,13 +133,13 @@ def main() -> None:
             if options.data
             else list(synthetic_clips(64, RATE * SECONDS))
         )
-        settings["clips"] = "real" if options.data else "synthetic"
         on_gpu(options.device, clips, measured)
         if options.store:
             stages(options.store, options.device, measured)
         else:
             with tempfile.TemporaryDirectory() as folder:
-                store = write_store(Path(folder) / "store", clips, options.rows)
+                rows = min(options.rows, 500) if options.quick else options.rows
+                store = write_store(Path(folder) / "store", clips, rows)
                 stages(store, options.device, measured)
     print(measured.table())
     if options.json:

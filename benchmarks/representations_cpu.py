@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -22,8 +21,13 @@ from benchmarks.representations_errors import DWT_RATE, RATE, SCALES, SECONDS, A
 from benchmarks.representations_gpu import best_seconds
 
 
-def methods() -> dict[str, dict[str, Callable[[Audio], Any]]]:
-    """What is timed, by representation; each takes one clip of 5 s, and ours comes first."""
+def methods(
+    left_out: Callable[[str, Exception], None] = lambda name, error: None,
+) -> dict[str, dict[str, Callable[[Audio], Any]]]:
+    """What is timed, by representation; each takes one clip of 5 s, and ours comes first.
+
+    `left_out` is told of each library that is missing or broken, and why.
+    """
     import librosa
     import pywt
 
@@ -42,7 +46,7 @@ def methods() -> dict[str, dict[str, Callable[[Audio], Any]]]:
         },
         "stft": {"ours": stft.power, "librosa.stft": lambda audio: np.abs(librosa.stft(audio)) ** 2},
     }
-    with _optional("ssqueezepy") as available:
+    with _optional("ssqueezepy", left_out) as available:
         if available:
             import ssqueezepy
 
@@ -51,7 +55,7 @@ def methods() -> dict[str, dict[str, Callable[[Audio], Any]]]:
             found["dwt"]["ssqueezepy.cwt"] = lambda audio: average(
                 ssqueezepy.cwt(audio, wavelet, scales=scales, padtype="zero")[0]
             )
-    with _optional("fcwt") as available:
+    with _optional("fcwt", left_out) as available:
         if available:
             import fcwt
 
@@ -65,7 +69,7 @@ def methods() -> dict[str, dict[str, Callable[[Audio], Any]]]:
                 return average(output)
 
             found["dwt"]["fCWT"] = fast_cwt
-    with _optional("nnAudio") as available:
+    with _optional("nnAudio", left_out) as available:
         if available:
             import torch
             from nnAudio.features import CQT2010v2
@@ -76,23 +80,24 @@ def methods() -> dict[str, dict[str, Callable[[Audio], Any]]]:
 
 
 class _optional:
-    """Import a library that may be missing; a broken one counts as missing and is named."""
+    """Import a library that may be missing; a broken one counts as missing and is told of."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, left_out: Callable[[str, Exception], None]) -> None:
+        self.name, self.left_out = name, left_out
 
     def __enter__(self) -> bool:
         try:
             import_module(self.name)
         except Exception as error:
-            print(f"left out: {self.name} ({error})", file=sys.stderr)
+            self.left_out(self.name, error)
             return False
         return True
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
-        if error is not None:
-            print(f"left out: {self.name} ({error})", file=sys.stderr)
-        return isinstance(error, Exception)
+        if isinstance(error, Exception):
+            self.left_out(self.name, error)
+            return True
+        return False
 
 
 def _averaged(transform: Audio, hop: int) -> Audio:
@@ -121,15 +126,14 @@ def speed(real: list[Audio], rounds: int, measured: Measurements, *, with_memory
     Processor time, since a machine that others use too makes the clock on the wall meaningless; methods take
     turns, and the fastest turn counts. Clips do not depend on each other, so that n cores do n times as many.
     """
-    for representation, candidates in methods().items():
+    found = methods(partial(measured.fail, "transforms"))
+    for representation, candidates in found.items():
         clips = clips_for(representation, real)
         times: dict[str, list[float]] = {name: [] for name in candidates}
         for turn in range(rounds):
             audio = clips[turn % len(clips)]
             for name, run in candidates.items():
-                times[name].append(
-                    best_seconds(partial(run, audio), 5 if name == "ours" else 1, time.process_time)
-                )
+                times[name].append(best_seconds(partial(run, audio), 3, time.process_time))
         task = f"{representation}, one clip of {SECONDS} s"
         for name, values in times.items():
             measured.add(task, name, "processor time", min(values) * 1e3, "ms")
@@ -191,11 +195,11 @@ def growth(rounds: int, measured: Measurements) -> None:
                 spent = best_seconds(partial(run, seconds), 2, time.process_time)
                 by_length[seconds] = min(by_length[seconds], spent)
         for number, spent in by_number.items():
-            task = f"{name}, {number} clips of {SECONDS} s"
+            task = f"pictures by {name}, {number} clips of {SECONDS} s"
             measured.add(task, "ours", "processor time per clip", spent / number * 1e3, "ms")
         for seconds, spent in by_length.items():
-            task = f"{name}, one clip of {seconds} s"
-            measured.add(task, "ours", "processor time per second", spent / seconds * 1e3, "ms")
+            task = f"pictures by {name}, one clip of {seconds} s"
+            measured.add(task, "ours", "processor time per second of sound", spent / seconds * 1e3, "ms")
 
 
 def _repeatedly(run: Callable[[int], Any], times: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.signal
 
+from advaudio.errors import AdvaudioError
 from advaudio.representations import dwt, stft, tonnetz
 from advaudio.representations.resampling import resample
 from benchmarks.measurements import Measurements
@@ -19,11 +20,19 @@ SCALES = 128
 
 
 def real_clips(folder: Path, number: int) -> list[Audio]:
-    """Clips at 22,050 Hz, evenly spread over the files in `folder` and below, rounded to 16 bits."""
+    """Clips at 22,050 Hz, evenly spread over the files in `folder` and below, rounded to 16 bits.
+
+    Raises
+    ------
+    AdvaudioError
+        If there is no clip.
+    """
     import soundfile
     import soxr
 
     paths = sorted(path for path in folder.rglob("*") if path.suffix in (".ogg", ".flac", ".wav"))
+    if not paths:
+        raise AdvaudioError(f"{folder} has no .ogg, .flac or .wav file: name a folder of clips with --data.")
     clips = []
     for path in paths[:: max(1, len(paths) // number)][:number]:
         audio, rate = soundfile.read(path)
@@ -87,8 +96,11 @@ def dwt_errors(signals: dict[str, Audio], measured: Measurements) -> None:
             ("pywt.cwt(method='fft')", "error of the coefficients", 2),
             ("ours", "error of the averaged energy", 4),
         ):
-            error = np.sqrt(sums[i] / sums[i + 1]) if sums[i + 1] else sums[i]
-            measured.add(f"dwt against the float64 formula, {name}", system, metric, error, "of the L2 norm")
+            task = f"dwt against the float64 formula, {name}"
+            if sums[i + 1]:
+                measured.add(task, system, metric, np.sqrt(sums[i] / sums[i + 1]), "of the L2 norm")
+            else:
+                measured.add(task, system, f"{metric}, L2", np.sqrt(sums[i]), "1")
 
 
 def errors(clips: list[Audio], measured: Measurements) -> None:

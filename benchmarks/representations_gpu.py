@@ -53,9 +53,7 @@ def on_gpu(device: str, clips: Audio, measured: Measurements) -> None:
         "tonnetz": tonnetz.pictures,
     }
     bandwidth = copy_bandwidth(device)
-    measured.add(
-        "copy within the device's memory", "PyTorch", "bytes read and written", bandwidth / 1e9, "GB/s"
-    )
+    measured.add("copy within the device's memory", "PyTorch", "bandwidth", bandwidth / 1e9, "GB/s")
     on_device = torch.from_numpy(clips).to(device)
     batch = on_device.repeat(-(-128 // len(clips)), 1)[:128]
     with torch.inference_mode():

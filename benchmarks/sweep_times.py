@@ -20,6 +20,9 @@ from advaudio.errors import AdvaudioError
 from advaudio.files import read_json, write_json, write_text
 from benchmarks.markdown_table import markdown_table
 
+SHARED = "shared-"
+"""Before the names of jobs that run what several cells need (`advaudio.sweep.plan`)."""
+
 PARTS = ("train", "train_fgsm", "attacks", "masking", "rest")
 
 
@@ -100,7 +103,10 @@ def main(
     jobs = [job for folder in folders for job in read_sweep(folder)]
     rows: list[dict[str, Any]] = []
     for job, gpu in zip(jobs, gpu_seconds(jobs), strict=True):
-        if job.state != "done" or "report" not in job.stages:
+        if job.name.startswith(SHARED):
+            continue
+        if job.state != "done":
+            print(f"Left out: {job.name} {job.state}.")
             continue
         if not {"train", "train_fgsm"} <= job.stages.keys():
             print(f"Left out: {job.name} did not train both models; it shares them with other cells.")

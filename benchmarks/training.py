@@ -5,17 +5,19 @@
     python -m benchmarks.training race --pictures pictures.npy --split split.csv --classes 50 --json race.json
     python -m benchmarks.training profile --model resnet18 --size 128 --batch-size 256 --json profile.json
 
-Every command runs all its competitors in one process, one after the other in turn. `--quick` takes few small
-pictures: a minute on two cores.
+Every command runs all its competitors in one process, one after the other in turn. `speed --quick` takes few
+small pictures: a minute or two on two cores.
 """
 
 from __future__ import annotations
 
+import gc
 import statistics
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +36,7 @@ from advaudio.training.numerics import exact_numerics
 from advaudio.training.samples import Samples, picture_facts, read_split
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import Mode
-from benchmarks.measurements import Measurements
+from benchmarks.measurements import Measurements, refuse_beside_quick
 from benchmarks.training_loops import CLASSES, art_loop, network, ours_loop, plain_loop, plain_loss
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -58,10 +60,6 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, one thread"
-
-
 class _Competitor:
     """Trains one network over and over on the same pictures, `epoch()` by `epoch()`."""
 
@@ -71,18 +69,13 @@ class _Competitor:
         self.images = images
         self.epoch = epoch
         self.rates: list[float] = []
-        self.memory = 0
 
     def measure(self, device: torch.device) -> None:
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
         _synchronise(device)
         started = time.perf_counter()
         self.epoch()
         _synchronise(device)
         self.rates.append(self.images / (time.perf_counter() - started))
-        if device.type == "cuda":
-            self.memory = max(self.memory, torch.cuda.max_memory_allocated())
 
     def report(self, measured: Measurements) -> float:
         """Record the rates, and return the median."""
@@ -90,13 +83,12 @@ class _Competitor:
         median = statistics.median(rates)
         for metric, rate in (("median", median), ("lowest", min(rates)), ("highest", max(rates))):
             measured.add(self.task, self.name, f"speed, {metric}", rate, "images/s")
-        if self.memory:
-            measured.add(self.task, self.name, "peak memory", self.memory / 2**20, "MiB")
         return median
 
 
 @app.command()
 def speed(
+    context: typer.Context,
     model: str = "resnet18",
     size: int = 128,
     batch_size: int = 256,
@@ -109,9 +101,12 @@ def speed(
     json_file: JsonFile = None,
 ) -> None:
     """Images per second and memory: ours in each mode, a plain loop, and ART, clean and FGSM-trained."""
-    if quick:
-        size, batch_size, samples, rounds, loader_workers = 64, 32, 128, 2, 2
     where = _device(device)
+    if quick:
+        refuse_beside_quick(context, "model", "device", "art", "json_file")
+        # A GPU replays recorded steps from the fourth on, which needs more of them to be timed.
+        samples = 2048 if where.type == "cuda" else 128
+        size, batch_size, rounds, loader_workers = 64, 32, 2, 2
     generator = np.random.default_rng(0)
     samples = samples // batch_size * batch_size
     pictures = generator.random((samples, size, size), dtype=np.float32)
@@ -119,25 +114,33 @@ def speed(
     modes: list[Mode] = ["eager", "graph", "compiled"] if where.type == "cuda" else ["eager"]
     if where.type == "cpu":
         torch.set_num_threads(1)
-    competitors = []
+    measured = Measurements(LIBRARIES, str(where))
     tasks = {None: f"plain training of {model}", "fgsm": f"FGSM training of {model}"}
+    builders: list[tuple[str, str, Callable[[], Callable[[], None]]]] = []
+    for defence, task in tasks.items():
+        for mode in modes:
+            ours = partial(ours_loop, model, defence, mode, pictures, labels, batch_size, where)
+            builders.append((task, f"ours, {mode}", ours))
+        plain = partial(plain_loop, model, defence, pictures, labels, batch_size, where, loader_workers)
+        builders.append((task, "plain loop", plain))
+    if art:
+        name = "ART, fast is better than free"
+        builders.append((tasks["fgsm"], name, partial(art_loop, model, pictures, labels, batch_size, where)))
+    competitors = []
     with exact_numerics(where, False):
-        for defence, task in tasks.items():
-            for mode in modes:
-                epoch = ours_loop(model, defence, mode, pictures, labels, batch_size, where)
-                competitors.append(_Competitor(task, f"ours, {mode}", samples, epoch))
-            epoch = plain_loop(model, defence, pictures, labels, batch_size, where, loader_workers)
-            competitors.append(_Competitor(task, "plain loop", samples, epoch))
-        if art:
-            epoch = art_loop(model, pictures, labels, batch_size, where)
-            name = "ART, fast is better than free"
-            competitors.append(_Competitor(tasks["fgsm"], name, samples, epoch))
+        for task, name, build in builders:
+            try:
+                if where.type == "cuda":
+                    measured.add(task, name, "peak memory", _memory_alone(build, where) / 2**20, "MiB")
+                competitors.append(_Competitor(task, name, samples, build()))
+            except ImportError as error:
+                measured.fail(task, name, error)
         for _ in range(rounds + 1):
             for competitor in competitors:
                 competitor.measure(where)
-    measured = Measurements(LIBRARIES)
     flops = _flops_per_image(model, size)
-    peak = next((value for name, value in PEAK_BFLOAT16.items() if name in _name(where)), None)
+    gpu = str(measured.circumstances["hardware"].get("gpu"))
+    peak = next((value for name, value in PEAK_BFLOAT16.items() if name in gpu), None)
     for competitor in competitors:
         rate = competitor.report(measured)
         if competitor.name.startswith("ours") and peak:
@@ -147,13 +150,37 @@ def speed(
     best = f"ours, {modes[-1]}"
     rates = {defence: measured.value(task, best, "speed, median") for defence, task in tasks.items()}
     for defence, task in tasks.items():
-        plain = measured.value(task, "plain loop", "speed, median")
-        measured.add(task, best, "speed over the plain loop", rates[defence] / plain, "1")
+        slower = measured.value(task, "plain loop", "speed, median")
+        measured.add(task, best, "speed over the plain loop", rates[defence] / slower, "1")
     measured.add(tasks["fgsm"], best, "time over plain training", rates[None] / rates["fgsm"], "1")
     print(measured.table())
     if json_file is not None:
-        settings = {"size": size, "batch_size": batch_size, "samples": samples}
-        measured.write(json_file, **settings, training_flops_per_image=flops)
+        measured.write(
+            json_file,
+            size=size,
+            batch_size=batch_size,
+            samples=samples,
+            rounds=rounds,
+            loader_workers=loader_workers,
+            threads=torch.get_num_threads(),
+            training_flops_per_image=flops,
+        )
+
+
+def _memory_alone(build: Callable[[], Callable[[], None]], device: torch.device) -> int:
+    """Bytes of the device's memory that a competitor reserves for an epoch, beyond what was reserved before."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    epoch = build()
+    epoch()
+    _synchronise(device)
+    reserved = torch.cuda.max_memory_reserved(device) - before
+    del epoch
+    gc.collect()
+    torch.cuda.empty_cache()
+    return reserved
 
 
 def _flops_per_image(model_name: str, size: int) -> float:
@@ -237,13 +264,17 @@ def race(
         plain.append((time.perf_counter() - started, accuracy))
 
     target = 0.97 * min(max(value for _, value in curve) for curve in (ours, plain))
-    measured, task = Measurements(LIBRARIES), f"training {model} to {target:.1%} validation accuracy"
+    measured = Measurements(LIBRARIES, str(where))
+    task = f"training {model} to the same validation accuracy"
+    measured.add(task, "both", "accuracy to reach", target, "of the clips")
     for name, curve in (("ours", ours), ("plain loop", plain)):
         reached = next(seconds for seconds, value in curve if value >= target)
         measured.add(task, name, "time", reached, "s")
         for epoch, (seconds, value) in enumerate(curve, 1):
-            measured.add(f"{task}, epoch {epoch}", name, "time", seconds, "s")
-            measured.add(f"{task}, epoch {epoch}", name, "validation accuracy", value, "of the clips")
+            measured.add(f"training {model}, epoch {epoch}", name, "time", seconds, "s")
+            measured.add(
+                f"training {model}, epoch {epoch}", name, "validation accuracy", value, "of the clips"
+            )
     print(measured.table())
     if json_file is not None:
         measured.write(json_file, epochs=epochs, batch_size=batch_size)
@@ -284,10 +315,11 @@ def profile(
         on_cuda = where.type == "cuda"
         spent[event.key[:120]] += event.self_device_time_total if on_cuda else event.self_cpu_time_total
     busy = sum(spent.values())
-    measured, task = Measurements(LIBRARIES), f"an epoch of {model}, {mode}, defence {defence}"
-    measured.add(task, "ours", "device busy", busy / 1e6 / wall, "of the time")
+    measured = Measurements(LIBRARIES, str(where))
+    task = f"an epoch of {model}, {mode}, defence {defence}"
+    measured.add(task, "all kernels", "share of the time", busy / 1e6 / wall, "1")
     for name, time_there in sorted(spent.items(), key=lambda item: -item[1])[:25]:
-        measured.add(f"{task}, kernel {name}", "ours", "time", time_there / busy, "of the device's time")
+        measured.add(task, name, "share of the kernels' time", time_there / busy, "1")
     print(measured.table())
     if json_file is not None:
         measured.write(json_file, size=size, batch_size=batch_size)
