@@ -224,10 +224,14 @@ def _trade_off(found: TradeOff) -> Picture:
 
 
 def _cell(cell: Cell) -> Fold:
-    blocks = [*attack_blocks(cell), *curve_blocks(cell, CORNERS)]
+    blocks: list[Block] = []
+    if cell.attacks:
+        blocks = [*attack_blocks(cell), *curve_blocks(cell, CORNERS)]
     if "masking" in cell.record:
         blocks += masking_blocks(cell.record["masking"])
-    if not any(result.curves for result in cell.attacks.values()):
+    if not cell.attacks:
+        blocks.append(Text("No attack is recorded: only its trainings are."))
+    elif not any(result.curves for result in cell.attacks.values()):
         blocks.append(Text("Its outputs/ are not here, so there are no curves and no intervals."))
     return Fold(f"{cell.title}, seed {cell.params['seed']} ({cell.name})", blocks)
 

@@ -159,6 +159,9 @@ def test_a_cell_whose_attacks_were_not_run_stands_in_table_one_alone(written: Pa
         100 * record["training"]["original"]["accuracy"]
     )
     assert {name.split(",")[0] for name in table.index} == {"accuracy", "drop ratio"}
+    page = (tmp_path / "tables" / "tables.html").read_text(encoding="utf-8")
+    assert "No attack is recorded: only its trainings are." in page
+    assert "no curves" not in page
 
 
 def test_records_older_than_a_parameter_stand_beside_new_ones() -> None:
