@@ -22,7 +22,7 @@ def main(
         Path | None, typer.Option(help="folder to write a result file of each cell to")
     ] = None,
 ) -> None:
-    """Tables I, II and III of the paper, a verdict on each of its claims, and a page with everything."""
+    """Tables I, II and III of the paper, accuracy under PGD, a verdict on each claim, and a page with everything."""
     with progress_bar() as progress:
         collection = collect(repository, names or [], progress)
     written = write_results(collection, output, records)

@@ -11,7 +11,7 @@ from advaudio.report.claims import Claim, Verdict
 from advaudio.report.examples import Example, most_fooled
 from advaudio.report.grid import Grid, describe
 from advaudio.report.grid_listening import listening_section
-from advaudio.report.masking import all_passed, masking_blocks
+from advaudio.report.masking import all_passed, masking_blocks, single_step_gap
 from advaudio.report.page import Block, Entry, Fold, Page, Picture, Points, Section, Table, Text
 from advaudio.report.paper import REPRESENTATION_NAMES
 from advaudio.report.sections import attack_blocks, claim_table, curve_blocks, number_entry
@@ -133,6 +133,13 @@ def _summary(grid: Grid, claims: Sequence[Claim]) -> list[str]:
     failed = [cell.title for cell in checked if not all_passed(cell.record["masking"])]
     if failed:
         sentences.append(f"Signs of hidden gradients in {listed(failed)}: do not trust their fooling rates.")
+    gaps = [(cell, single_step_gap(cell.record["masking"])) for cell in checked]
+    overfitted = [cell.title for cell, gap in gaps if gap is not None and gap.wide]
+    if overfitted:
+        sentences.append(
+            f"In {len(overfitted)} of {plural(len(gaps), 'cell')} the robust model withstands single steps rather than "
+            f"attacks: {listed(overfitted)}."
+        )
     return sentences
 
 

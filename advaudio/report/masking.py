@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from advaudio.report.page import Block, Entry, Table, Text
 from advaudio.report.words import number, percent
+
+WIDE_GAP = 0.3
+"""Our choice: models trained with one step lie either below it or, most of them, far above."""
 
 QUESTIONS = {
     "gradients_do_not_vanish": "Have nearly all clips a gradient to follow?",
@@ -27,12 +31,13 @@ def masking_blocks(checks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> lis
     checks
         Model → name of a check → `passed` (None: not run) and its numbers.
     """
+    gap = single_step_gap(checks)
     rows: list[list[str | Entry]] = [
         [model, QUESTIONS.get(name, name.replace("_", " ")), _answer(check["passed"]), _numbers(check)]
         for model, own in checks.items()
         for name, check in own.items()
     ]
-    return [
+    blocks: list[Block] = [
         Text(
             "A model can hide its gradients instead of being robust; white-box attacks then fail for the wrong "
             "reason (Athalye et al. 2018). Each check below looks for a sign of it. A “no” says that the fooling "
@@ -42,6 +47,38 @@ def masking_blocks(checks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> lis
             "Signs of hidden gradients", ["model", "check", "passed", "numbers"], rows, headings=2, prose=True
         ),
     ]
+    if gap is not None and gap.wide:
+        blocks.append(
+            Text(
+                f"Within {number(gap.epsilon)} a single step fools {percent(gap.single_step, 0)} of the robust model's "
+                f"clips, iterations fool {percent(gap.iterative, 0)}: it learned to withstand single steps rather than "
+                "attacks (catastrophic overfitting, Wong et al. 2020). Training with a random start or several steps "
+                "(`defence` fgsm_rs or pgd) is less prone to it."
+            )
+        )
+    return blocks
+
+
+@dataclass(frozen=True)
+class SingleStepGap:
+    """Shares of the robust model's clips that a single step and iterations fool within the largest radius checked."""
+
+    epsilon: float
+    single_step: float
+    iterative: float
+
+    @property
+    def wide(self) -> bool:
+        """Whether iterations fool so many more that the model withstands little but single steps."""
+        return self.iterative - self.single_step >= WIDE_GAP
+
+
+def single_step_gap(checks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> SingleStepGap | None:
+    """How much better iterations do than a single step on the robust model; None if that was not checked."""
+    check = checks.get("robust", {}).get("iterative_beats_single_step")
+    if check is None:
+        return None
+    return SingleStepGap(check["epsilon"][-1], check["single_step"][-1], check["iterative"][-1])
 
 
 def all_passed(checks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> bool:

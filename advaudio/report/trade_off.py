@@ -91,7 +91,7 @@ def draw(found: TradeOff, columns: int = 2) -> Figure:
         for panel in panels[:, 0]:
             panel.set_ylabel(f"right under PGD-20\nwithin {found.bound}/255 (%)")
         panels[0, 0].set_ylim(bottom=-1)
-        figure.legend(handles=_legend(looks), loc="outside lower center", ncols=4)
+        figure.legend(handles=_legend(looks), loc="outside lower center", ncols=2 * columns)
     return figure
 
 

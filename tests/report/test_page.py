@@ -13,7 +13,7 @@ import pytest
 from advaudio.report import figures
 from advaudio.report.cell import Curve
 from advaudio.report.curves import fooling_charts, thin
-from advaudio.report.masking import all_passed, masking_blocks
+from advaudio.report.masking import all_passed, masking_blocks, single_step_gap
 from advaudio.report.page import (
     Block,
     Charts,
@@ -174,3 +174,23 @@ def test_masking_checks_are_told_in_words() -> None:
     assert texts[2][:2] == ["robust", "Without a bound, is every clip fooled?"]
     assert not all_passed(CHECKS)
     assert all_passed({"original": CHECKS["original"]})
+    assert single_step_gap(CHECKS) is None
+
+
+@pytest.mark.parametrize(("single_step", "told"), [(0.69, False), (0.44, True)])
+def test_a_model_that_withstands_single_steps_alone_is_told_of(single_step: float, told: bool) -> None:
+    check = {
+        "passed": True,
+        "epsilon": [0.0039, 0.0314],
+        "iterative": [0.4, 0.98],
+        "single_step": [0.4, single_step],
+    }
+    blocks = masking_blocks({"robust": {"iterative_beats_single_step": check}})
+    sentences = [block.text for block in blocks[2:] if isinstance(block, Text)]
+    assert len(sentences) == told
+    if told:
+        assert sentences[0].startswith(
+            "Within 0.0314 a single step fools 44 % of the robust model's clips, iterations fool 98 %"
+        )
+    # The same on the original model says nothing of the training.
+    assert single_step_gap({"original": {"iterative_beats_single_step": check}}) is None
