@@ -25,6 +25,9 @@ from advaudio.report.words import attack_name, listed, plural
 CORNERS = 100
 """Of each fooling curve: a page of all the paper's cells has 576 curves."""
 
+NAMED = 4
+"""Cells that a sentence names before it counts the rest."""
+
 RULES = (
     "How a verdict is made: each case (a cell, or a pair of cells) has a margin with a 95 % interval, above 0 for the "
     "claim. It holds if every margin is above 0 and so is the whole interval of their mean; it does not hold if the "
@@ -136,9 +139,14 @@ def _summary(grid: Grid, claims: Sequence[Claim]) -> list[str]:
     gaps = [(cell, single_step_gap(cell.record["masking"])) for cell in checked]
     overfitted = [cell.title for cell, gap in gaps if gap is not None and gap.wide]
     if overfitted:
+        shown = (
+            overfitted
+            if len(overfitted) <= NAMED
+            else [*overfitted[:NAMED], f"{len(overfitted) - NAMED} more"]
+        )
         sentences.append(
             f"In {len(overfitted)} of {plural(len(gaps), 'cell')} the robust model withstands single steps rather than "
-            f"attacks: {listed(overfitted)}."
+            f"attacks: {listed(shown)}."
         )
     return sentences
 

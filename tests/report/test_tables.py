@@ -334,3 +334,22 @@ def test_seeds_of_one_cell_make_one_arrow() -> None:
     assert found is not None
     (arrow,) = found.arrows.values()
     assert [*arrow[0], arrow[1][1]] == pytest.approx([70, 35, 70])
+
+
+def test_the_page_counts_the_cells_that_withstand_single_steps_alone(written: Path, tmp_path: Path) -> None:
+    names = []
+    for number, path in enumerate(sorted((written / "records").glob("*.json"))):
+        check = {
+            "passed": True,
+            "epsilon": [0.0314],
+            "iterative": [1.0],
+            "single_step": [0.8 if number < 2 else 0.3],
+        }
+        record = json.loads(path.read_text(encoding="utf-8"))
+        names.append(str(tmp_path / path.name))
+        write_json(Path(names[-1]), {**record, "masking": {"robust": {"iterative_beats_single_step": check}}})
+    write_results(collect(Path(), names), tmp_path / "tables")
+    page = (tmp_path / "tables" / "tables.html").read_text(encoding="utf-8")
+    sentence = "In 6 of 8 cells the robust model withstands single steps rather than attacks: "
+    assert sentence in page
+    assert page.split(sentence)[1].split("</li>")[0].endswith(" and 2 more.")
