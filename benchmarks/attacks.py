@@ -42,7 +42,7 @@ from benchmarks.attacks_peers import (
     published_partial_information,
     trained_on_blobs,
 )
-from benchmarks.measurements import Measurements, refuse_beside_quick
+from benchmarks.measurements import Measurements, refuse_beside_quick, synchronise
 from tests.attacks.networks import CountingModel
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -76,8 +76,8 @@ class Bench:
         cuda = pictures.device.type == "cuda"
         try:
             run(self.model, pictures[:2], classes[:2], targeted)
+            synchronise(pictures.device)
             if cuda:
-                torch.cuda.synchronize(pictures.device)
                 torch.cuda.reset_peak_memory_stats(pictures.device)
             begun = time.perf_counter()
             adversarial = run(counting, pictures, classes, targeted)
@@ -85,8 +85,7 @@ class Bench:
             self.measured.fail(attack, library, error)
             print(f"{attack:12} {library:24} failed: {error}", flush=True)
             return None
-        if cuda:
-            torch.cuda.synchronize(pictures.device)
+        synchronise(pictures.device)
         seconds = time.perf_counter() - begun
         with torch.no_grad():
             predicted = torch.cat([self.model(part) for part in adversarial.split(512)]).argmax(1)
@@ -307,16 +306,13 @@ def _query_rate(bench: Bench, starts: Tensor) -> None:
     """Queries per second inside PIA, and the model's plain inference at the same batch size."""
     rows = rows_of_one_pass(bench.pictures)
     batch = bench.pictures.repeat(-(-rows // len(bench.pictures)), 1, 1, 1)[:rows].clone()
-    cuda = batch.device.type == "cuda"
 
     def timed(work: Callable[[], int]) -> float:
         work()
-        if cuda:
-            torch.cuda.synchronize(batch.device)
+        synchronise(batch.device)
         begun = time.perf_counter()
         count = work()
-        if cuda:
-            torch.cuda.synchronize(batch.device)
+        synchronise(batch.device)
         return count / (time.perf_counter() - begun)
 
     @torch.no_grad()

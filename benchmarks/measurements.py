@@ -51,7 +51,7 @@ class Measurements:
 
     def __init__(self, libraries: Sequence[str] = (), device: str = "cpu") -> None:
         self.circumstances = circumstances(libraries, device)
-        self.rows: list[Row] = []
+        self._rows: dict[tuple[str, str, str], Row] = {}
         self.failed: list[dict[str, str]] = []
 
     def add(self, task: str, system: str, metric: str, value: float, unit: str) -> None:
@@ -62,10 +62,10 @@ class Measurements:
         ValueError
             If this system has that metric of that task already.
         """
-        if any((row.task, row.system, row.metric) == (task, system, metric) for row in self.rows):
+        if (task, system, metric) in self._rows:
             raise ValueError(f"{metric} of {system} in {task} is recorded already")
         if math.isfinite(value):
-            self.rows.append(Row(task, system, metric, float(value), unit))
+            self._rows[task, system, metric] = Row(task, system, metric, float(value), unit)
         else:
             self.failed.append({"task": task, "system": system, "error": f"{metric} is {value}"})
 
@@ -82,10 +82,7 @@ class Measurements:
         KeyError
             If there is none.
         """
-        for row in self.rows:
-            if (row.task, row.system, row.metric) == (task, system, metric):
-                return row.value
-        raise KeyError((task, system, metric))
+        return self._rows[task, system, metric].value
 
     def write(self, path: Path, **settings: Any) -> None:
         """Write the rows, what failed, and the run's circumstances as JSON.
@@ -95,14 +92,14 @@ class Measurements:
         settings
             What a reader needs beside the command to understand the numbers.
         """
-        content = {**self.circumstances, **settings, "rows": [asdict(row) for row in self.rows]}
+        content = {**self.circumstances, **settings, "rows": [asdict(row) for row in self._rows.values()]}
         write_json(path, content if not self.failed else {**content, "failed": self.failed})
 
     def table(self) -> str:
         """One Markdown table for each task: a line for each system, a column for each metric."""
         tables = []
-        for task in dict.fromkeys(row.task for row in self.rows):
-            rows = [row for row in self.rows if row.task == task]
+        for task in dict.fromkeys(row.task for row in self._rows.values()):
+            rows = [row for row in self._rows.values() if row.task == task]
             metrics = dict.fromkeys((row.metric, row.unit) for row in rows)
             lines = []
             for system in dict.fromkeys(row.system for row in rows):
@@ -153,6 +150,12 @@ def commit() -> str | None:
     except OSError:
         return None
     return done.stdout.strip() or None
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a CUDA device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def refuse_beside_quick(context: typer.Context, *allowed: str) -> None:

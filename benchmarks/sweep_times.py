@@ -18,10 +18,8 @@ import typer
 
 from advaudio.errors import AdvaudioError
 from advaudio.files import read_json, write_json, write_text
+from advaudio.sweep.plan import SHARED
 from benchmarks.markdown_table import markdown_table
-
-SHARED = "shared-"
-"""Before the names of jobs that run what several cells need (`advaudio.sweep.plan`)."""
 
 PARTS = ("train", "train_fgsm", "attacks", "masking", "rest")
 

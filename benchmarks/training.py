@@ -36,7 +36,7 @@ from advaudio.training.numerics import exact_numerics
 from advaudio.training.samples import Samples, picture_facts, read_split
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import Mode
-from benchmarks.measurements import Measurements, refuse_beside_quick
+from benchmarks.measurements import Measurements, refuse_beside_quick, synchronise
 from benchmarks.training_loops import CLASSES, art_loop, network, ours_loop, plain_loop, plain_loss
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -55,11 +55,6 @@ def _device(name: str) -> torch.device:
     return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 class _Competitor:
     """Trains one network over and over on the same pictures, `epoch()` by `epoch()`."""
 
@@ -71,10 +66,10 @@ class _Competitor:
         self.rates: list[float] = []
 
     def measure(self, device: torch.device) -> None:
-        _synchronise(device)
+        synchronise(device)
         started = time.perf_counter()
         self.epoch()
-        _synchronise(device)
+        synchronise(device)
         self.rates.append(self.images / (time.perf_counter() - started))
 
     def report(self, measured: Measurements) -> float:
@@ -175,7 +170,7 @@ def _memory_alone(build: Callable[[], Callable[[], None]], device: torch.device)
     torch.cuda.reset_peak_memory_stats(device)
     epoch = build()
     epoch()
-    _synchronise(device)
+    synchronise(device)
     reserved = torch.cuda.max_memory_reserved(device) - before
     del epoch
     gc.collect()
@@ -304,11 +299,11 @@ def profile(
         chosen = None if defence == "none" else defence
         epoch = ours_loop(model, chosen, mode, pictures, labels, batch_size, where)  # type: ignore[arg-type]
         epoch()
-        _synchronise(where)
+        synchronise(where)
         started = time.perf_counter()
         with torch.profiler.profile(activities=[activity]) as profiler:
             epoch()
-            _synchronise(where)
+            synchronise(where)
         wall = time.perf_counter() - started
     spent: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():

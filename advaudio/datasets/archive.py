@@ -31,6 +31,7 @@ LARGEST_OVERHEAD = 64 * MEBIBYTE
 MOST_FILES = 1_000_000
 LARGEST_HEADER = 16 * MEBIBYTE
 
+# NotImplementedError is what zipfile raises for a compression method that it does not know.
 READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError)
 
 

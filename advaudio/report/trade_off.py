@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from advaudio.report.figures import INK, STYLE
+from advaudio.report.cell import MODELS
+from advaudio.report.figures import INK, ORIGINAL, ROBUST, STYLE, THIRD
 from advaudio.report.grid import Grid, Merged
 from advaudio.report.words import dataset_name, model_name, representation_name
 
 # Okabe and Ito's palette; the shapes tell the models apart without colours.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = (ORIGINAL, ROBUST, THIRD, "#CC79A7", "#E69F00", "#56B4E9")
 SHAPES = ("o", "s", "^", "D", "v", "P")
 
 
@@ -48,24 +49,23 @@ class TradeOff:
 
 def trade_off(grid: Grid) -> TradeOff | None:
     """The arrows of a grid within the second smallest bound that its cells share; None where there is none."""
-    places = {place: merged for place, merged in grid.places.items() if _bounds(merged)}
-    if not places:
+    measured = {
+        (*row, model): merged
+        for row in grid.rows
+        for model in grid.models
+        if (merged := grid.at(*row, model)) is not None and _bounds(merged)
+    }
+    if not measured:
         return None
-    shared = set.intersection(*(_bounds(merged) for merged in places.values()))
+    shared = set.intersection(*(_bounds(merged) for merged in measured.values()))
     if not shared:
         return None
     bound = sorted(shared, key=float)[:2][-1]
     arrows = {
-        (place.dataset, place.representation, place.model): (
-            _point(merged, "original", bound),
-            _point(merged, "robust", bound),
-        )
-        for place, merged in places.items()
+        place: (_point(merged, "original", bound), _point(merged, "robust", bound))
+        for place, merged in measured.items()
     }
-    order = {model: number for number, model in enumerate(grid.models)}
-    rows = {row: number for number, row in enumerate(grid.rows)}
-    ordered = sorted(arrows, key=lambda place: (rows[place[:2]], order[place[2]]))
-    return TradeOff(bound, {place: arrows[place] for place in ordered})
+    return TradeOff(bound, arrows)
 
 
 def draw(found: TradeOff, columns: int = 2) -> Figure:
@@ -98,7 +98,7 @@ def draw(found: TradeOff, columns: int = 2) -> Figure:
 def _bounds(merged: Merged) -> set[str]:
     """Bounds, in 255ths, that both models of every cell have a number for."""
     return set.intersection(
-        *(set(cell.accuracy_under_pgd[model]) for cell in merged.cells for model in ("original", "robust"))
+        *(set(cell.accuracy_under_pgd[model]) for cell in merged.cells for model in MODELS)
     )
 
 

@@ -19,6 +19,9 @@ from dvc.repo import Repo
 from advaudio.errors import AdvaudioError
 from advaudio.sweep.cells import Cell
 
+SHARED = "shared-"
+"""Before the number in the name of a job that runs what several cells need."""
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -84,7 +87,7 @@ def shared_stages(cells: Sequence[Cell], pipeline: Path) -> list[Shared]:
             groups[tuple(cell.name for cell in who)].append(digest)
     # What more cells have in common comes earlier in the pipeline.
     ordered = sorted(groups, key=lambda names: -len(names))
-    name_of = {names: f"shared-{number}" for number, names in enumerate(ordered, start=1)}
+    name_of = {names: f"{SHARED}{number}" for number, names in enumerate(ordered, start=1)}
     group_of = {digest: name_of[names] for names, digests in groups.items() for digest in digests}
     result = []
     for names in ordered:
