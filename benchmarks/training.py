@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gc
 import statistics
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -24,20 +23,15 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from torch.utils.data import DataLoader, TensorDataset
 
 from advaudio.files import open_array
-from advaudio.models.classifier import Classifier
-from advaudio.models.registry import build_model
-from advaudio.training.checkpoints import Checkpoint
-from advaudio.training.loop import Epoch, Plan, Speed, train
-from advaudio.training.measures import score
 from advaudio.training.numerics import exact_numerics
-from advaudio.training.samples import Samples, picture_facts, read_split
-from advaudio.training.settings import AdversarialSettings, TrainingSettings
+from advaudio.training.samples import picture_facts, read_split
+from advaudio.training.settings import TrainingSettings
 from advaudio.training.steps import Mode
 from benchmarks.measurements import Measurements, refuse_beside_quick, synchronise
-from benchmarks.training_loops import CLASSES, art_loop, network, ours_loop, plain_loop, plain_loss
+from benchmarks.training_loops import CLASSES, art_loop, network, ours_loop, plain_loop
+from benchmarks.training_race import Race, record, run_race
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -196,83 +190,35 @@ def race(
     model: str = "resnet18",
     epochs: int = 20,
     batch_size: int = 64,
-    fold: int = 0,
+    repeats: int = 1,
     device: str = "auto",
     loader_workers: int = 8,
     json_file: JsonFile = None,
 ) -> None:
-    """Seconds to the same validation accuracy: ours beside a plain float32 loop with the same optimiser."""
+    """Trainings of all folds: seconds, and what accuracy comes out, of ours and of a plain float32 loop."""
     where = _device(device)
     if where.type == "cpu":
         torch.set_num_threads(1)
     array = open_array(pictures)
-    table = read_split(split, classes, len(array))
-    part = table.folds[fold]
-    mean, std = picture_facts(pictures).mean_and_std(part.train)
-    size = (array.shape[1], array.shape[2])
-    settings = TrainingSettings(batch_size=batch_size, patience=epochs).for_model(model, False)
-    plan = Plan(settings, None, AdversarialSettings(), classes, epochs, 0, 0, fold)
-
-    def build() -> Classifier:
-        return build_model(model, classes, size, mean=mean, std=std, seed=plan.seed_of(0))
-
-    # What the first optimiser on a device imports and starts counts for neither.
+    settings = TrainingSettings(optimiser="adamw", batch_size=batch_size).for_model(model, False)
+    contest = Race(
+        model,
+        array,
+        picture_facts(pictures),
+        read_split(split, classes, len(array)),
+        classes,
+        epochs,
+        settings,
+        loader_workers,
+        where,
+    )
+    # What the first optimiser on a device imports and starts counts for none.
     torch.optim.AdamW([torch.zeros(1, device=where, requires_grad=True)])
-    ours: list[tuple[float, float]] = []
-    with tempfile.TemporaryDirectory() as folder, exact_numerics(where, False):
-        started = time.perf_counter()
-
-        def note(event: Epoch | Speed) -> None:
-            if isinstance(event, Epoch):
-                ours.append((time.perf_counter() - started, event.validation_accuracy))
-
-        samples = Samples(array, table.labels, where)
-        train(build(), samples, part, plan, Checkpoint(Path(folder) / "state.pt", ""), note)
-
-    plain: list[tuple[float, float]] = []
-    started = time.perf_counter()
-    rival = build().to(where).train()
-    optimiser = torch.optim.AdamW(
-        rival.parameters(), lr=settings.learning_rate or 0.0, weight_decay=settings.weight_decay or 0.0
-    )
-    x = torch.from_numpy(array[part.train])[:, None]
-    y = torch.from_numpy(table.labels[part.train])
-    loader = DataLoader(
-        TensorDataset(x, y), batch_size, shuffle=True, drop_last=True, num_workers=loader_workers
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        settings.learning_rate or 0.0,
-        total_steps=epochs * len(loader),
-        pct_start=settings.warm_up,
-    )
-    for _ in range(epochs):
-        rival.train()
-        for inputs, targets in loader:
-            optimiser.zero_grad()
-            loss = plain_loss(rival, inputs.to(where), targets.to(where))
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            loss.item()
-        accuracy = score(rival, samples, part.validation, classes).accuracy
-        plain.append((time.perf_counter() - started, accuracy))
-
-    target = 0.97 * min(max(value for _, value in curve) for curve in (ours, plain))
     measured = Measurements(LIBRARIES, str(where))
-    task = f"training {model} to the same validation accuracy"
-    measured.add(task, "both", "accuracy to reach", target, "of the clips")
-    for name, curve in (("ours", ours), ("plain loop", plain)):
-        reached = next(seconds for seconds, value in curve if value >= target)
-        measured.add(task, name, "time", reached, "s")
-        for epoch, (seconds, value) in enumerate(curve, 1):
-            measured.add(f"training {model}, epoch {epoch}", name, "time", seconds, "s")
-            measured.add(
-                f"training {model}, epoch {epoch}", name, "validation accuracy", value, "of the clips"
-            )
+    record(run_race(contest, repeats, print), model, measured)
     print(measured.table())
     if json_file is not None:
-        measured.write(json_file, epochs=epochs, batch_size=batch_size)
+        measured.write(json_file, epochs=epochs, batch_size=batch_size, repeats=repeats)
 
 
 @app.command()

@@ -68,6 +68,63 @@ def plain_loss(model: Classifier, x: Tensor, y: Tensor) -> Tensor:
     return losses[0] + 0.3 * sum(losses[1:], torch.zeros_like(losses[0]))
 
 
+class PlainLoop:
+    """The loop of torchvision's tutorials: DataLoader, float32, one kernel at a time, `.item()` each step.
+
+    Parameters
+    ----------
+    model
+        On `device`.
+    defence
+        None, or anything else for FGSM adversarial training by Eq. 13.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        optimiser: torch.optim.Optimizer,
+        pictures: np.ndarray[Any, Any],
+        labels: np.ndarray[Any, Any],
+        batch: int,
+        device: torch.device,
+        workers: int,
+        defence: str | None = None,
+    ) -> None:
+        self.model = model
+        self.optimiser = optimiser
+        self.device = device
+        self.defence = defence
+        self.schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+        self.loader = DataLoader(
+            TensorDataset(torch.from_numpy(pictures)[:, None], torch.from_numpy(labels)),
+            batch,
+            shuffle=True,
+            drop_last=True,
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+            persistent_workers=workers > 0,
+        )
+
+    def epoch(self) -> None:
+        """Train for one epoch."""
+        model = self.model
+        for x, y in self.loader:
+            x, y = x.to(self.device), y.to(self.device)
+            self.optimiser.zero_grad()
+            if self.defence is None:
+                loss = plain_loss(model, x, y)
+            else:  # as tutorials write it: a pass for the input gradient, then the two of Eq. 13
+                x.requires_grad_()
+                (gradient,) = torch.autograd.grad(plain_loss(model, x, y), x)
+                attacked = (x.detach() + 8 / 255 * gradient.sign()).clamp(0, 1)
+                loss = 0.5 * plain_loss(model, x.detach(), y) + 0.5 * plain_loss(model, attacked, y)
+            loss.backward()
+            self.optimiser.step()
+            if self.schedule is not None:
+                self.schedule.step()
+            loss.item()
+
+
 def plain_loop(
     model_name: str,
     defence: str | None,
@@ -77,36 +134,10 @@ def plain_loop(
     device: torch.device,
     workers: int,
 ) -> Callable[[], None]:
-    """The loop of torchvision's tutorials: DataLoader, float32, one kernel at a time, `.item()` each step."""
+    """An epoch of `PlainLoop`, of a new network and AdamW."""
     model = build_model(model_name, CLASSES, pictures.shape[1:], mean=0.5, std=0.29).to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    data = TensorDataset(torch.from_numpy(pictures)[:, None], torch.from_numpy(labels))
-    loader = DataLoader(
-        data,
-        batch,
-        shuffle=True,
-        drop_last=True,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        persistent_workers=workers > 0,
-    )
-
-    def epoch() -> None:
-        for x, y in loader:
-            x, y = x.to(device), y.to(device)
-            optimiser.zero_grad()
-            if defence is None:
-                loss = plain_loss(model, x, y)
-            else:  # as tutorials write it: a pass for the input gradient, then the two of Eq. 13
-                x.requires_grad_()
-                (gradient,) = torch.autograd.grad(plain_loss(model, x, y), x)
-                attacked = (x.detach() + 8 / 255 * gradient.sign()).clamp(0, 1)
-                loss = 0.5 * plain_loss(model, x.detach(), y) + 0.5 * plain_loss(model, attacked, y)
-            loss.backward()
-            optimiser.step()
-            loss.item()
-
-    return epoch
+    return PlainLoop(model, optimiser, pictures, labels, batch, device, workers, defence).epoch
 
 
 def art_loop(
