@@ -191,6 +191,8 @@ def race(
     epochs: int = 20,
     batch_size: int = 64,
     repeats: int = 1,
+    compile: Annotated[str, typer.Option(help="auto, always or off, as training.compile")] = "auto",
+    float32: Annotated[bool, typer.Option("--float32", help="ours in float32 too")] = False,
     device: str = "auto",
     loader_workers: int = 8,
     json_file: JsonFile = None,
@@ -200,7 +202,13 @@ def race(
     if where.type == "cpu":
         torch.set_num_threads(1)
     array = open_array(pictures)
-    settings = TrainingSettings(optimiser="adamw", batch_size=batch_size).for_model(model, False)
+    if epochs < 2:
+        raise typer.BadParameter("the first epoch alone tells no speed", param_hint="--epochs")
+    settings = TrainingSettings(
+        optimiser="adamw",
+        batch_size=batch_size,
+        compile=compile,  # type: ignore[arg-type]
+    ).for_model(model, False)
     contest = Race(
         model,
         array,
@@ -211,14 +219,24 @@ def race(
         settings,
         loader_workers,
         where,
+        float32,
     )
+    if not contest.images():
+        raise typer.BadParameter("larger than what a fold trains on", param_hint="--batch-size")
     # What the first optimiser on a device imports and starts counts for none.
     torch.optim.AdamW([torch.zeros(1, device=where, requires_grad=True)])
     measured = Measurements(LIBRARIES, str(where))
-    record(run_race(contest, repeats, print), model, measured)
+    record(run_race(contest, repeats, print), model, contest.images(), measured)
     print(measured.table())
     if json_file is not None:
-        measured.write(json_file, epochs=epochs, batch_size=batch_size, repeats=repeats)
+        measured.write(
+            json_file,
+            epochs=epochs,
+            batch_size=batch_size,
+            repeats=repeats,
+            compile=compile,
+            images_per_epoch=contest.images(),
+        )
 
 
 @app.command()

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ class Course:
     Parameters
     ----------
     seconds
-        Of the whole training, the network's construction and the data's way to the device included.
+        Of the whole training, the network's construction included; the pictures' way to the device counts
+        for the first training of all.
     test_accuracy
         Of the epoch with the best validation accuracy, on clips that neither trained nor chose it.
     """
@@ -64,6 +66,8 @@ class Race:
         Of training, the model's own defaults filled in; AdamW.
     workers
         Processes that load the plain loop's batches.
+    float32
+        Whether ours runs in float32 too.
     """
 
     model: str
@@ -75,16 +79,28 @@ class Race:
     settings: TrainingSettings
     workers: int
     device: torch.device
+    float32: bool = False
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The pictures on the device, for all trainings."""
+        return Samples(self.pictures, self.split.labels, self.device)
 
     def systems(self) -> dict[str, Callable[[int, int], Course]]:
-        """Of every competitor a function (repeat, fold) → its course; ours in float32 only where it differs."""
-        float32 = replace(self.settings, mixed_precision="off")
+        """Of every competitor a function (repeat, fold) → its course."""
         found: dict[str, Callable[[int, int], Course]] = {
             OURS: lambda repeat, fold: self._ours(repeat, fold, self.settings)
         }
-        if self.device.type == "cuda":
+        if self.float32:
+            float32 = replace(self.settings, mixed_precision="off")
             found[OURS_FLOAT32] = lambda repeat, fold: self._ours(repeat, fold, float32)
         return {**found, PLAIN: self._plain}
+
+    def images(self) -> int:
+        """Pictures that an epoch trains on, the mean over the folds."""
+        batch = self.settings.batch_size
+        assert batch is not None
+        return round(statistics.mean(len(fold.train) // batch * batch for fold in self.split.folds))
 
     def _plan(self, repeat: int, fold: int, settings: TrainingSettings) -> Plan:
         patient = replace(settings, patience=self.epochs)
@@ -106,7 +122,7 @@ class Race:
                 if isinstance(event, Epoch):
                     course.epochs.append((time.perf_counter() - started, event.validation_accuracy))
 
-            samples = Samples(self.pictures, self.split.labels, self.device)
+            samples = self.samples
             model = self._network(plan, part)
             train(model, samples, part, plan, Checkpoint(Path(folder) / "state.pt", ""), note)
             synchronise(self.device)
@@ -119,6 +135,7 @@ class Race:
         plan = self._plan(repeat, fold, self.settings)
         course = Course()
         started = time.perf_counter()
+        samples = self.samples
         model = self._network(plan, part).to(self.device)
         torch.manual_seed(plan.seed_of(1))
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
@@ -132,7 +149,7 @@ class Race:
             optimiser,
             self.pictures[rows],
             self.split.labels[rows],
-            min(self.settings.batch_size, len(rows)),
+            self.settings.batch_size,
             self.device,
             self.workers,
         )
@@ -140,7 +157,6 @@ class Race:
         loop.schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, rate, total_steps=steps, pct_start=self.settings.warm_up
         )
-        samples = Samples(self.pictures, self.split.labels, self.device)
         best, weights = -1.0, model.state_dict()
         for _ in range(self.epochs):
             model.train()
@@ -174,21 +190,32 @@ def run_race(race: Race, repeats: int, say: Callable[[str], None]) -> dict[str, 
     return courses
 
 
-def record(courses: dict[str, list[Course]], model: str, measured: Measurements) -> None:
-    """Write down times, accuracies, their differences from the plain loop's, and the time to one accuracy."""
+def record(courses: dict[str, list[Course]], model: str, images: int, measured: Measurements) -> None:
+    """Write down times, accuracies, their differences from the plain loop's, and the time to one accuracy.
+
+    Parameters
+    ----------
+    images
+        Pictures that an epoch trains on.
+    """
     task = f"{len(courses[PLAIN])} trainings of {model}"
     curves = {name: mean_curve(found) for name, found in courses.items()}
     plain = sum(course.seconds for course in courses[PLAIN])
+    rates = {name: images / _seconds_per_epoch(found) for name, found in courses.items()}
     for name, found in courses.items():
         seconds = [course.seconds for course in found]
         accuracies = [course.test_accuracy for course in found]
         measured.add(task, name, "time, all", sum(seconds), "s")
         measured.add(task, name, "time, first", seconds[0], "s")
         measured.add(task, name, "time, median", statistics.median(seconds), "s")
+        measured.add(task, name, "speed after the first epoch, validation included", rates[name], "images/s")
         measured.add(task, name, "test accuracy, mean", statistics.mean(accuracies), "of the clips")
         if name == PLAIN:
             continue
-        measured.add(task, name, "speed over the plain loop", plain / sum(seconds), "1")
+        measured.add(task, name, "speed over the plain loop, all included", plain / sum(seconds), "1")
+        measured.add(
+            task, name, "speed over the plain loop, after the first epoch", rates[name] / rates[PLAIN], "1"
+        )
         others = [course.test_accuracy for course in courses[PLAIN]]
         mean, half = paired_difference(accuracies, others)
         measured.add(task, name, "test accuracy above the plain loop's, mean", mean, "of the clips")
@@ -203,6 +230,12 @@ def record(courses: dict[str, list[Course]], model: str, measured: Measurements)
             task = f"training {model}, epoch {epoch}"
             measured.add(task, name, "time, mean", at, "s")
             measured.add(task, name, "validation accuracy, mean", value, "of the clips")
+
+
+def _seconds_per_epoch(courses: Sequence[Course]) -> float:
+    """Median over the trainings; the first epoch, which prepares the rest, is left out."""
+    spans = [course.epochs[-1][0] - course.epochs[0][0] for course in courses]
+    return statistics.median(spans) / (len(courses[0].epochs) - 1)
 
 
 def mean_curve(courses: Sequence[Course]) -> list[tuple[float, float]]:

@@ -56,6 +56,10 @@ class Classifier(nn.Module):
             x = torch.einsum("ah,nchw->ncaw", self.stretch_rows, x)
         if self.stretch_columns is not None:
             x = torch.einsum("bw,nchw->nchb", self.stretch_columns, x)
+        if x.shape[1] == 1:
+            # With one channel both layouts lie alike in memory, and torch takes the strides for channels-first:
+            # the first layer's maps would come out so, and be copied into the layout of all others.
+            x = x.squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
         out = self.network(x)
         return (out,) if isinstance(out, Tensor) else tuple(out)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from advaudio.training.checkpoints import FINISHED, Checkpoint, file_digest, ope
 from advaudio.training.loop import Epoch, Plan, train
 from advaudio.training.measures import pgd_accuracies, score
 from advaudio.training.numerics import exact_numerics
-from advaudio.training.samples import Samples, picture_facts, read_split
+from advaudio.training.samples import Samples, Split, picture_facts, read_split
 from advaudio.training.settings import DEFENCES, AdversarialSettings, TrainingSettings
 from advaudio.training.watch import Watch
 
@@ -244,18 +245,21 @@ def train_folds(
     watch = Watch(sizes, progress, on_epoch, "Adversarial training" if defence else "Training")
     results: list[dict[str, Any]] = []
     leader = 0
-    for position, result in enumerate(
-        map_ordered(_train_task, tasks, devices=devices, on_event=watch.receive)
-    ):
-        results.append(result)
-        watch.finish((result["repeat"], result["fold"]))
-        if pick is not None:
-            leader = min(position, pick[0] * len(folds) + pick[1])
-        elif _rank(result) > _rank(results[leader]):
-            leader = position
-        for index in range(position + 1):
-            if index != leader:
-                tasks[index].weights_file.unlink(missing_ok=True)
+    try:
+        for position, result in enumerate(
+            map_ordered(_train_task, tasks, devices=devices, on_event=watch.receive)
+        ):
+            results.append(result)
+            watch.finish((result["repeat"], result["fold"]))
+            if pick is not None:
+                leader = min(position, pick[0] * len(folds) + pick[1])
+            elif _rank(result) > _rank(results[leader]):
+                leader = position
+            for index in range(position + 1):
+                if index != leader:
+                    tasks[index].weights_file.unlink(missing_ok=True)
+    finally:
+        _data.cache_clear()
     _publish(tasks[leader].weights_file, model_file)
     (run / FINISHED).touch()
     return _gather(results, leader, start, len(np.unique(np.concatenate([fold.test for fold in folds]))))
@@ -314,16 +318,22 @@ def _train_task(task: _Task) -> dict[str, Any]:
         ) from error
 
 
+@lru_cache(maxsize=1)
+def _data(pictures: Path, split: Path, classes: int, device: torch.device) -> tuple[Samples, Split]:
+    # All folds of a process share the pictures on its device, until `train_folds` ends.
+    array = open_array(pictures)
+    parts = read_split(split, classes, len(array))
+    return Samples(array, parts.labels, device), parts
+
+
 def _train_fold(task: _Task, device: torch.device) -> dict[str, Any]:
     plan = task.plan
-    pictures = open_array(task.pictures)
-    split = read_split(task.split, plan.classes, len(pictures))
+    samples, split = _data(task.pictures, task.split, plan.classes, device)
     fold = split.folds[plan.fold]
     mean, std = task.mean_and_std
-    size = (pictures.shape[1], pictures.shape[2])
+    size = (samples.pictures.shape[1], samples.pictures.shape[2])
     network = build_model(task.model, plan.classes, size, mean=mean, std=std, seed=plan.seed_of(0))
     load_pretrained(network, task.model, task.pretrained)
-    samples = Samples(pictures, split.labels, device)
     checkpoint = Checkpoint(task.run / f"{task.name}.pt", task.digest)
     trained = train(network, samples, fold, plan, checkpoint, emit)
 

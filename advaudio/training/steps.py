@@ -63,7 +63,7 @@ def stepper(
 
     def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         optimiser.zero_grad(set_to_none=True)
-        loss, correct = gradient(x.contiguous(memory_format=torch.channels_last), y)
+        loss, correct = gradient(x, y)
         optimiser.step()
         return loss, correct
 

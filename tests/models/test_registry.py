@@ -112,6 +112,16 @@ def test_fixed_pool_is_torchs_adaptive_pool(size: tuple[int, int], new_size: tup
     torch.testing.assert_close(FixedAdaptivePool(size, new_size)(x), expected)
 
 
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_the_first_layer_works_in_the_layout_of_all_others(name: str) -> None:
+    model = build_model(name, 3, (64, 64)).to(memory_format=torch.channels_last)
+    first = model.network.get_submodule(ARCHITECTURES[name].first_layer)
+    seen: list[tuple[int, ...]] = []
+    first.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0].stride()))
+    model(torch.rand(2, 1, 64, 64))
+    assert seen == [(64 * 64, 1, 64, 1)]  # as channels-last pictures lie, and not (4096, 4096, 64, 1)
+
+
 def test_the_seed_decides_the_weights_and_the_global_generator_is_left_alone() -> None:
     torch.manual_seed(11)
     before = torch.random.get_rng_state()

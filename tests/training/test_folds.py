@@ -16,9 +16,11 @@ import torch
 
 from advaudio.errors import AdvaudioError
 from advaudio.models.model_file import load_model, read_metadata
+from advaudio.training import folds
 from advaudio.training.checkpoints import FINISHED, open_run, remove_finished
 from advaudio.training.folds import TrainingResult, train_folds
 from advaudio.training.loop import Epoch
+from advaudio.training.samples import Samples
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 
 TINY = "tests.training.networks:Tiny"
@@ -73,6 +75,23 @@ def test_training_learns_and_reports_what_the_published_model_does(data: Path) -
     per_class = [(predicted == test["label"])[test["label"] == label].mean() for label in range(3)]
     assert picked["test_balanced_accuracy"] == pytest.approx(np.mean(per_class))
     assert read_metadata(data / "model.safetensors")["fold"] == result.picked_fold
+
+
+def test_the_folds_of_a_process_share_the_pictures(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Samples] = []
+
+    def counted(*arguments: Any) -> Samples:
+        made.append(Samples(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(folds, "Samples", counted)
+    run(data, epochs=1)
+    assert len(made) == 1
+    pictures = np.load(data / "pictures.npy")
+    np.save(data / "pictures.npy", 1 - pictures)
+    run(data, epochs=1)
+    assert len(made) == 2  # the next training looks at its own pictures, though the path is the same
+    np.testing.assert_array_equal(made[1].pictures, 1 - pictures)
 
 
 @pytest.mark.parametrize("defence", [None, "fgsm", "fgsm_rs", "pgd"])
