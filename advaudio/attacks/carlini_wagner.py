@@ -27,7 +27,7 @@ from advaudio.errors import AdvaudioError
 SHRINK = 0.999999
 BISECTIONS = 9
 CHECKS = 20
-"""Times that a sample's loss is looked at in one search step; it ends where the loss no longer falls."""
+"""Times that a sample's loss is looked at in one search step; it ends where its lowest no longer falls."""
 FEWEST_BETWEEN_CHECKS = 10  # Adam's first steps may raise the loss; ten steps tell.
 FIRST_MOMENT, SECOND_MOMENT, TINY = 0.9, 0.999, 1e-8
 
@@ -52,14 +52,18 @@ class _Walk:
         self.first, self.second = torch.zeros_like(pictures), torch.zeros_like(pictures)
         # As numbers with a fraction, since the moments' corrections are powers of it.
         self.steps = torch.zeros_like(self.constant)
-        self.loss = torch.zeros_like(self.constant)
-        self.previous = torch.zeros_like(self.constant)
+        self.lowest = torch.full_like(self.constant, math.inf)
+        self.lowest_before = torch.zeros_like(self.constant)
         self.found = torch.zeros_like(self.live, dtype=torch.bool)
 
     def next_round(self, iterations: int, search_steps: int) -> None:
-        """Send samples whose loss no longer falls on to their next c, and those at their last one out."""
-        ended = ~(self.loss <= 0.9999 * self.previous) | (self.steps >= iterations)
-        self.previous = self.loss
+        """Send samples whose loss no longer falls on to their next c, and those at their last one out.
+
+        The loss swings where the example crosses the boundary to and fro; its lowest value does not.
+        """
+        ended = ~(self.lowest <= 0.9999 * self.lowest_before) | (self.steps >= iterations)
+        self.lowest_before = self.lowest
+        self.lowest = torch.where(ended, math.inf, self.lowest)
         upper = torch.where(self.found, torch.minimum(self.upper, self.constant), self.upper)
         lower = torch.where(self.found, self.lower, torch.maximum(self.lower, self.constant))
         self.upper, self.lower = torch.where(ended, upper, self.upper), torch.where(ended, lower, self.lower)
@@ -89,7 +93,7 @@ class CarliniWagner(Attack):
 
     f = max(Z_other − Z_target + κ, 0) on the logits Z (without a target: Z_true − Z_other). c grows tenfold
     until it succeeds, and is then bisected, for each sample on its own. A sample leaves a search step as soon
-    as its own loss stops falling. At the end, components on which f has a negligible gradient are set to zero
+    as the lowest value of its own loss stops falling. At the end, components on which f has a negligible gradient are set to zero
     where the example survives it, and the example is drawn back along its perturbation to the boundary.
     **A sample that never succeeds is returned as a failure.**
 
@@ -165,8 +169,9 @@ class CarliniWagner(Attack):
         current = squashed * walk.half + walk.middle
         difference = current - walk.centre
         logits, gradient, excess = self._loss(model, current, walk.goal, walk.constant)
-        walk.loss = difference.square().flatten(1).sum(1) + walk.constant * excess.clamp_min(0)
-        walk.previous = torch.where(walk.steps == 0, walk.loss, walk.previous)
+        loss = difference.square().flatten(1).sum(1) + walk.constant * excess.clamp_min(0)
+        walk.lowest = torch.minimum(walk.lowest, loss)
+        walk.lowest_before = torch.where(walk.steps == 0, loss, walk.lowest_before)
         size = perturbation_norm(current - walk.clean, "l2")
         reached = walk.goal.reached(logits) & (excess <= 0)
         walk.found = walk.found | reached
