@@ -63,8 +63,9 @@ def ours_loop(
 
 
 def plain_loss(model: Classifier, x: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy of all heads, GoogLeNet's auxiliary ones at 0.3."""
-    losses = [functional.cross_entropy(logits, y) for logits in model.all_logits(x)]
+    """Cross-entropy of all heads, GoogLeNet's auxiliary ones at 0.3, of pictures in torch's own layout."""
+    out = model.network((x - model.mean) / model.std)
+    losses = [functional.cross_entropy(logits, y) for logits in ((out,) if isinstance(out, Tensor) else out)]
     return losses[0] + 0.3 * sum(losses[1:], torch.zeros_like(losses[0]))
 
 
@@ -74,9 +75,14 @@ class PlainLoop:
     Parameters
     ----------
     model
-        On `device`.
+        On `device`, for pictures that it need not stretch.
     defence
         None, or anything else for FGSM adversarial training by Eq. 13.
+
+    Raises
+    ------
+    ValueError
+        If the model stretches its pictures.
     """
 
     def __init__(
@@ -90,6 +96,10 @@ class PlainLoop:
         workers: int,
         defence: str | None = None,
     ) -> None:
+        if model.stretch_rows is not None or model.stretch_columns is not None:
+            raise ValueError(
+                "the plain loop trains on pictures as they are; choose larger ones, or another model"
+            )
         self.model = model
         self.optimiser = optimiser
         self.device = device

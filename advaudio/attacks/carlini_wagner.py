@@ -93,9 +93,9 @@ class CarliniWagner(Attack):
 
     f = max(Z_other − Z_target + κ, 0) on the logits Z (without a target: Z_true − Z_other). c grows tenfold
     until it succeeds, and is then bisected, for each sample on its own. A sample leaves a search step as soon
-    as the lowest value of its own loss stops falling. At the end, components on which f has a negligible gradient are set to zero
-    where the example survives it, and the example is drawn back along its perturbation to the boundary.
-    **A sample that never succeeds is returned as a failure.**
+    as the lowest value of its own loss stops falling. At the end, components on which f has a negligible
+    gradient are set to zero where the example survives it, and the example is drawn back along its
+    perturbation to the boundary. **A sample that never succeeds is returned as a failure.**
 
     Parameters
     ----------
