@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import platform
@@ -25,6 +26,8 @@ from benchmarks.markdown_table import markdown_table
 
 FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:/[^\s/:;,'\"()]+)+/")
 """Absolute paths up to their last part."""
+MODULES = {"adversarial-robustness-toolbox": "art"}
+"""Modules of distributions that are named otherwise."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Measurements:
     Parameters
     ----------
     libraries
-        Distributions whose versions are recorded; one that is missing is recorded as "not installed".
+        Distributions whose versions are recorded; one that is missing is recorded as "not installed", a
+        module without its distribution's metadata as "of unknown version".
     device
         What computes: `cpu`, or a CUDA device, which is named.
     """
@@ -118,7 +122,8 @@ def circumstances(libraries: Sequence[str] = (), device: str = "cpu") -> dict[st
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
+            there = importlib.util.find_spec(MODULES.get(name, name)) is not None
+            versions[name] = "of unknown version" if there else "not installed"
     return {
         "command": _command(),
         "commit": commit(),

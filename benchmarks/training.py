@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ import typer
 from advaudio.files import open_array
 from advaudio.training.numerics import exact_numerics
 from advaudio.training.samples import picture_facts, read_split
-from advaudio.training.settings import TrainingSettings
+from advaudio.training.settings import Compile, TrainingSettings
 from advaudio.training.steps import Mode
 from benchmarks.measurements import Measurements, refuse_beside_quick, synchronise
 from benchmarks.training_loops import CLASSES, art_loop, network, ours_loop, plain_loop
@@ -204,11 +204,8 @@ def race(
     array = open_array(pictures)
     if epochs < 2:
         raise typer.BadParameter("the first epoch alone tells no speed", param_hint="--epochs")
-    settings = TrainingSettings(
-        optimiser="adamw",
-        batch_size=batch_size,
-        compile=compile,  # type: ignore[arg-type]
-    ).for_model(model, False)
+    chosen = TrainingSettings(optimiser="adamw", batch_size=batch_size, compile=cast(Compile, compile))
+    settings = chosen.for_model(model, False)
     contest = Race(
         model,
         array,
@@ -235,6 +232,8 @@ def race(
             batch_size=batch_size,
             repeats=repeats,
             compile=compile,
+            float32=float32,
+            loader_workers=loader_workers,
             images_per_epoch=contest.images(),
         )
 

@@ -24,8 +24,7 @@ CLASSES = 50
 def network(name: str, size: int, device: torch.device, seed: int = 0) -> Classifier:
     """A network in training mode and channels-last layout, with our default classifier."""
     model = build_model(name, CLASSES, (size, size), mean=0.5, std=0.29, seed=seed)
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.train()
+    return model.channels_last().to(device).train()
 
 
 def ours_loop(
@@ -63,26 +62,22 @@ def ours_loop(
 
 
 def plain_loss(model: Classifier, x: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy of all heads, GoogLeNet's auxiliary ones at 0.3, of pictures in torch's own layout."""
-    out = model.network((x - model.mean) / model.std)
-    losses = [functional.cross_entropy(logits, y) for logits in ((out,) if isinstance(out, Tensor) else out)]
+    """Cross-entropy of all heads, GoogLeNet's auxiliary ones at 0.3."""
+    losses = [functional.cross_entropy(logits, y) for logits in model.all_logits(x)]
     return losses[0] + 0.3 * sum(losses[1:], torch.zeros_like(losses[0]))
 
 
 class PlainLoop:
     """The loop of torchvision's tutorials: DataLoader, float32, one kernel at a time, `.item()` each step.
 
+    Float32 is torch's default, in which convolutions on CUDA round their inputs to TF32.
+
     Parameters
     ----------
     model
-        On `device`, for pictures that it need not stretch.
+        On `device`.
     defence
         None, or anything else for FGSM adversarial training by Eq. 13.
-
-    Raises
-    ------
-    ValueError
-        If the model stretches its pictures.
     """
 
     def __init__(
@@ -96,10 +91,6 @@ class PlainLoop:
         workers: int,
         defence: str | None = None,
     ) -> None:
-        if model.stretch_rows is not None or model.stretch_columns is not None:
-            raise ValueError(
-                "the plain loop trains on pictures as they are; choose larger ones, or another model"
-            )
         self.model = model
         self.optimiser = optimiser
         self.device = device

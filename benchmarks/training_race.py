@@ -52,7 +52,10 @@ class Course:
 
 @dataclass(frozen=True)
 class Race:
-    """What the systems train: networks from the same random weights on the same folds, by the same optimiser.
+    """What the systems train: networks from the same random weights on the same folds, by AdamW.
+
+    Peak learning rate, decay and warm-up are the same; the plain loop takes torch's own one-cycle schedule,
+    which swings AdamW's momentum besides, and decays all weights.
 
     Parameters
     ----------
@@ -115,7 +118,7 @@ class Race:
         part = self.split.folds[fold]
         plan = self._plan(repeat, fold, settings)
         course = Course()
-        with tempfile.TemporaryDirectory() as folder, exact_numerics(self.device, False):
+        with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
 
             def note(event: Epoch | Speed) -> None:
@@ -174,7 +177,7 @@ class Race:
 
 
 def run_race(race: Race, repeats: int, say: Callable[[str], None]) -> dict[str, list[Course]]:
-    """Every system's courses over all folds of all repeats, the systems in turn, each as often the first."""
+    """Every system's courses over all folds of all repeats, the systems taking turns at being the first."""
     systems = race.systems()
     names = list(systems)
     courses: dict[str, list[Course]] = {name: [] for name in names}
@@ -183,7 +186,8 @@ def run_race(race: Race, repeats: int, say: Callable[[str], None]) -> dict[str, 
         for fold in range(len(race.split.folds)):
             shift = turn % len(names)
             for name in names[shift:] + names[:shift]:
-                course = systems[name](repeat, fold)
+                with exact_numerics(race.device, False):
+                    course = systems[name](repeat, fold)
                 courses[name].append(course)
                 say(f"repeat {repeat} fold {fold}: {name} {course.seconds:.1f} s, {course.test_accuracy:.1%}")
             turn += 1

@@ -61,7 +61,7 @@ class _Walk:
 
         The loss swings where the example crosses the boundary to and fro; its lowest value does not.
         """
-        ended = ~(self.lowest <= 0.9999 * self.lowest_before) | (self.steps >= iterations)
+        ended = ~(self.lowest < 0.9999 * self.lowest_before) | (self.steps >= iterations)
         self.lowest_before = self.lowest
         self.lowest = torch.where(ended, math.inf, self.lowest)
         upper = torch.where(self.found, torch.minimum(self.upper, self.constant), self.upper)

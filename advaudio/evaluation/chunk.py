@@ -129,11 +129,7 @@ def load(source: ModelSource, device: str) -> nn.Module:
 
 @functools.lru_cache(maxsize=2)
 def _load_file(path: Path, written: tuple[int, int] | None, device: str) -> nn.Module:
-    model: nn.Module = load_model(path, device)
-    if device.startswith("cuda"):
-        # The layout that tensor cores work in; with the other one every convolution would be preceded by a copy.
-        model = model.to(memory_format=torch.channels_last)
-    return model.eval().requires_grad_(False)
+    return load_model(path, device)
 
 
 @contextmanager

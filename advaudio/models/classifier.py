@@ -44,6 +44,13 @@ class Classifier(nn.Module):
         for name, side in zip(("stretch_rows", "stretch_columns"), size, strict=True):
             matrix = bilinear_matrix(side, smallest_side) if side < smallest_side else None
             self.register_buffer(name, matrix, persistent=False)
+        self._channels_last = False
+
+    def channels_last(self) -> Classifier:
+        """Lay weights and pictures out with the channels last, as tensor cores want them; returns itself."""
+        self.to(memory_format=torch.channels_last)
+        self._channels_last = True
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes) of pictures (N, 1, H, W) in [0, 1]."""
@@ -56,10 +63,10 @@ class Classifier(nn.Module):
             x = torch.einsum("ah,nchw->ncaw", self.stretch_rows, x)
         if self.stretch_columns is not None:
             x = torch.einsum("bw,nchw->nchb", self.stretch_columns, x)
-        if x.shape[1] == 1:
+        if self._channels_last:
             # With one channel both layouts lie alike in memory, and torch takes the strides for channels-first:
             # the first layer's maps would come out so, and be copied into the layout of all others.
-            x = x.squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
+            x = x.squeeze(1).contiguous().unsqueeze(-1).permute(0, 3, 1, 2)
         out = self.network(x)
         return (out,) if isinstance(out, Tensor) else tuple(out)
 

@@ -103,4 +103,4 @@ def load_model(path: Path, device: str | torch.device = "cpu") -> Classifier:
         raise AdvaudioError(
             f"The model file {path} does not fit the model {metadata['model']} that it names: {error}"
         ) from error
-    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+    return model.channels_last().to(device).eval().requires_grad_(False)

@@ -259,7 +259,7 @@ def train_folds(
                 if index != leader:
                     tasks[index].weights_file.unlink(missing_ok=True)
     finally:
-        _data.cache_clear()
+        _samples_and_split.cache_clear()
     _publish(tasks[leader].weights_file, model_file)
     (run / FINISHED).touch()
     return _gather(results, leader, start, len(np.unique(np.concatenate([fold.test for fold in folds]))))
@@ -319,8 +319,10 @@ def _train_task(task: _Task) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _data(pictures: Path, split: Path, classes: int, device: torch.device) -> tuple[Samples, Split]:
-    # All folds of a process share the pictures on its device, until `train_folds` ends.
+def _samples_and_split(
+    pictures: Path, split: Path, classes: int, device: torch.device
+) -> tuple[Samples, Split]:
+    """All folds of a process share the pictures on its device, until `train_folds` ends."""
     array = open_array(pictures)
     parts = read_split(split, classes, len(array))
     return Samples(array, parts.labels, device), parts
@@ -328,7 +330,7 @@ def _data(pictures: Path, split: Path, classes: int, device: torch.device) -> tu
 
 def _train_fold(task: _Task, device: torch.device) -> dict[str, Any]:
     plan = task.plan
-    samples, split = _data(task.pictures, task.split, plan.classes, device)
+    samples, split = _samples_and_split(task.pictures, task.split, plan.classes, device)
     fold = split.folds[plan.fold]
     mean, std = task.mean_and_std
     size = (samples.pictures.shape[1], samples.pictures.shape[2])

@@ -98,7 +98,7 @@ def train(
     settings = plan.settings
     device = samples.device
     bfloat16 = settings.mixed_precision == "auto" and device.type == "cuda"
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.channels_last().to(device)
     optimiser = build_optimiser(model, settings)
     assert settings.batch_size is not None
     assert settings.learning_rate is not None

@@ -9,6 +9,7 @@ from typing import Literal
 from advaudio.errors import AdvaudioError
 
 Defence = Literal["fgsm", "fgsm_rs", "pgd"]
+Compile = Literal["auto", "always", "off"]
 DEFENCES: tuple[Defence, ...] = ("fgsm", "fgsm_rs", "pgd")
 
 
@@ -52,7 +53,7 @@ class TrainingSettings:
     patience: int = 20
     warm_up: float = 0.25
     mixed_precision: Literal["auto", "off"] = "auto"
-    compile: Literal["auto", "always", "off"] = "auto"
+    compile: Compile = "auto"
     deterministic: bool = False
 
     def __post_init__(self) -> None:
@@ -76,6 +77,11 @@ class TrainingSettings:
         )
         _require(self.patience >= 1, "training.patience", self.patience, "at least 1")
         _require(0 <= self.warm_up < 1, "training.warm_up", self.warm_up, "in [0, 1)")
+        precision = self.mixed_precision
+        _require(precision in ("auto", "off"), "training.mixed_precision", precision, "auto or off")
+        _require(
+            self.compile in ("auto", "always", "off"), "training.compile", self.compile, "auto, always or off"
+        )
 
     def for_model(self, name: str, pretrained: bool) -> TrainingSettings:
         """These settings with the model's defaults in place of None."""

@@ -93,19 +93,34 @@ def test_carlini_wagner_fools_as_many_as_foolbox_at_no_larger_norm(case: Case) -
     assert ours[outcome.found].median() <= 1.02 * peers[success].median()
 
 
-def test_carlini_wagner_loses_nothing_by_ending_early(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, pictures, labels = case
-    attack = CarliniWagner(iterations=300, search_steps=6, first_constant=0.1, learning_rate=0.03)
-    early = attack.search(model, pictures, Goal(targets_of(labels), True))
+def test_carlini_wagner_loses_little_by_ending_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    model = Linear(torch.randn(10, 64, generator=generator), torch.zeros(10)).eval()
+    pictures = 0.2 + 0.6 * torch.rand(64, 1, 8, 8, generator=generator)
+    goal = Goal((model(pictures).argmax(1) + 1) % 10, True)
+    attack = CarliniWagner(iterations=400, search_steps=6, first_constant=0.01)
+    early = attack.search(model, pictures, goal)
     monkeypatch.setattr(carlini_wagner, "CHECKS", 1)
-    whole = attack.search(model, pictures, Goal(targets_of(labels), True))
-    norms = [perturbation_norm(outcome.adversarial - pictures, "l2") for outcome in (early, whole)]
+    whole = attack.search(model, pictures, goal)
     assert early.found.all()
     assert whole.found.all()
-    # What ends at the first loss that is not below the one before is 0.15 % larger on average.
-    assert norms[0].mean() <= 1.001 * norms[1].mean()
+    norms = [perturbation_norm(outcome.adversarial - pictures, "l2").mean() for outcome in (early, whole)]
+    # Ending wherever a loss is not below the one looked at before costs 0.37 %, the lowest losses 0.16 %.
+    assert norms[0] <= 1.0025 * norms[1]
     backwards = [outcome.counts[:, 1].sum() for outcome in (early, whole)]
     assert backwards[0] < 0.7 * backwards[1]
+
+
+def test_carlini_wagner_ends_where_there_is_nothing_to_do() -> None:
+    model = Linear(torch.eye(2, 16), torch.zeros(2)).eval()
+    pictures = torch.full((1, 1, 4, 4), 0.5)
+    pictures[0, 0, 0, 1] = 0.9
+    outcome = CarliniWagner(iterations=1000, search_steps=9).search(
+        model, pictures, Goal(torch.ones(1).long(), True)
+    )
+    assert outcome.found.all()
+    assert torch.equal(outcome.adversarial, pictures)
+    assert outcome.counts[0, 1] < 1000
 
 
 def test_an_underbudgeted_carlini_wagner_says_that_it_failed() -> None:

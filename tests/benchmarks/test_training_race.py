@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy import stats
 
+from advaudio.models.classifier import Classifier
+from advaudio.models.registry import build_model
 from advaudio.training.samples import Fold, Split, picture_facts
 from advaudio.training.settings import TrainingSettings
+from benchmarks import training_race
 from benchmarks.measurements import Measurements
 from benchmarks.training_race import OURS, PLAIN, Course, Race, paired_difference, record, run_race
 
@@ -45,10 +50,20 @@ def test_time_to_an_accuracy_is_read_off_the_mean_curves() -> None:
     assert measured.value(task, OURS, "test accuracy above the plain loop's, mean") == pytest.approx(0.05)
 
 
-def test_both_learn_the_same_folds(tmp_path: Path) -> None:
+def test_both_learn_the_same_folds_from_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[torch.Tensor] = []
+
+    def built(*arguments: Any, **options: Any) -> Classifier:
+        model = build_model(*arguments, **options)
+        starts.append(torch.cat([value.flatten() for value in model.state_dict().values()]))
+        return model
+
+    monkeypatch.setattr(training_race, "build_model", built)
     generator = np.random.default_rng(0)
     labels = np.arange(48) % 2
-    pictures = generator.random((48, 32, 32), dtype=np.float32) / 2
+    pictures: NDArray[np.float32] = generator.random((48, 32, 32), dtype=np.float32) / np.float32(2)
     pictures[labels == 1, :16] += 0.5
     np.save(tmp_path / "pictures.npy", pictures)
     rows = np.arange(48)
@@ -80,3 +95,7 @@ def test_both_learn_the_same_folds(tmp_path: Path) -> None:
             assert course.epochs[-1][0] <= course.seconds
     starters = [line.split(": ")[1][: len(OURS)] == OURS for line in said]
     assert starters == [True, False, False, True]  # each is first in one of the folds
+    # Weights and, of the fold's training pictures, mean and standard deviation.
+    assert torch.equal(starts[0], starts[1])
+    assert torch.equal(starts[2], starts[3])
+    assert not torch.equal(starts[0], starts[2])

@@ -112,14 +112,20 @@ def test_fixed_pool_is_torchs_adaptive_pool(size: tuple[int, int], new_size: tup
     torch.testing.assert_close(FixedAdaptivePool(size, new_size)(x), expected)
 
 
+@pytest.mark.parametrize("size", [(64, 64), (48, 64), (24, 40)])
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_the_first_layer_works_in_the_layout_of_all_others(name: str) -> None:
-    model = build_model(name, 3, (64, 64)).to(memory_format=torch.channels_last)
+def test_the_first_layer_works_in_the_layout_of_all_others(name: str, size: tuple[int, int]) -> None:
+    model = build_model(name, 3, size).eval()
     first = model.network.get_submodule(ARCHITECTURES[name].first_layer)
-    seen: list[tuple[int, ...]] = []
-    first.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0].stride()))
-    model(torch.rand(2, 1, 64, 64))
-    assert seen == [(64 * 64, 1, 64, 1)]  # as channels-last pictures lie, and not (4096, 4096, 64, 1)
+    seen: list[torch.Tensor] = []
+    first.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0]))
+    pictures = torch.rand(2, 1, *size)
+    plain = model(pictures)
+    rearranged = model.channels_last()(pictures)
+    height, width = seen[1].shape[2:]  # stretched where the network's smallest input is larger
+    assert seen[1].stride() == (height * width, 1, width, 1)
+    assert seen[0].stride() != seen[1].stride()
+    torch.testing.assert_close(rearranged, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_the_seed_decides_the_weights_and_the_global_generator_is_left_alone() -> None:

@@ -1,20 +1,12 @@
-"""Data to train tiny networks on, with one numeric thread, since other tests may run beside these."""
+"""Data to train tiny networks on, with one numeric thread."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+from tests.threads import one_thread as one_thread
 
 
 @pytest.fixture

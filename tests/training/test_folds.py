@@ -367,6 +367,8 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str, data: 
         (lambda: TrainingSettings(learning_rate=-1.0), "training.learning_rate"),
         (lambda: TrainingSettings(label_smoothing=1.0), "training.label_smoothing"),
         (lambda: TrainingSettings(patience=0), "training.patience"),
+        (lambda: TrainingSettings(compile="alway"), "training.compile"),  # type: ignore[arg-type]
+        (lambda: TrainingSettings(mixed_precision="on"), "training.mixed_precision"),  # type: ignore[arg-type]
         (lambda: AdversarialSettings(epsilon=0.0), "adversarial_training.epsilon"),
         (lambda: AdversarialSettings(alpha=1.0), "adversarial_training.alpha"),
         (lambda: AdversarialSettings(steps=0), "adversarial_training.steps"),

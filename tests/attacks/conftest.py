@@ -1,0 +1,3 @@
+"""One numeric thread."""
+
+from tests.threads import one_thread as one_thread
