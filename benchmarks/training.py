@@ -199,8 +199,6 @@ def race(
 ) -> None:
     """Trainings of all folds: seconds, and what accuracy comes out, of ours and of a plain float32 loop."""
     where = _device(device)
-    if where.type == "cpu":
-        torch.set_num_threads(1)
     array = open_array(pictures)
     if epochs < 2:
         raise typer.BadParameter("the first epoch alone tells no speed", param_hint="--epochs")

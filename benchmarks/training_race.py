@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +129,7 @@ class Race:
             samples = self.samples
             model = self._network(plan, part)
             train(model, samples, part, plan, Checkpoint(Path(folder) / "state.pt", ""), note)
-            synchronise(self.device)
-            course.seconds = time.perf_counter() - started
-            course.test_accuracy = score(model, samples, part.test, self.classes).accuracy
+            self._finish(course, started, model, part)
         return course
 
     def _plain(self, repeat: int, fold: int) -> Course:
@@ -170,10 +169,13 @@ class Race:
                 weights = {name: value.clone() for name, value in model.state_dict().items()}
             course.epochs.append((time.perf_counter() - started, accuracy))
         model.load_state_dict(weights)
+        self._finish(course, started, model, part)
+        return course
+
+    def _finish(self, course: Course, started: float, model: Classifier, part: Fold) -> None:
         synchronise(self.device)
         course.seconds = time.perf_counter() - started
-        course.test_accuracy = score(model, samples, part.test, self.classes).accuracy
-        return course
+        course.test_accuracy = score(model, self.samples, part.test, self.classes).accuracy
 
 
 def run_race(race: Race, repeats: int, say: Callable[[str], None]) -> dict[str, list[Course]]:
@@ -181,16 +183,13 @@ def run_race(race: Race, repeats: int, say: Callable[[str], None]) -> dict[str, 
     systems = race.systems()
     names = list(systems)
     courses: dict[str, list[Course]] = {name: [] for name in names}
-    turn = 0
-    for repeat in range(repeats):
-        for fold in range(len(race.split.folds)):
-            shift = turn % len(names)
-            for name in names[shift:] + names[:shift]:
-                with exact_numerics(race.device, False):
-                    course = systems[name](repeat, fold)
-                courses[name].append(course)
-                say(f"repeat {repeat} fold {fold}: {name} {course.seconds:.1f} s, {course.test_accuracy:.1%}")
-            turn += 1
+    for turn, (repeat, fold) in enumerate(product(range(repeats), range(len(race.split.folds)))):
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            with exact_numerics(race.device, False):
+                course = systems[name](repeat, fold)
+            courses[name].append(course)
+            say(f"repeat {repeat} fold {fold}: {name} {course.seconds:.1f} s, {course.test_accuracy:.1%}")
     return courses
 
 

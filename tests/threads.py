@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from advaudio.training.numerics import exact_numerics
+
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread() -> Iterator[None]:
     """Torch computes with one thread while a package's tests run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with exact_numerics(torch.device("cpu"), False):
+        yield
