@@ -1,0 +1,157 @@
+"""From how many pictures on compiling a training's steps pays, on CUDA: both ways of running them, from cold.
+
+    python -m benchmarks.compilation --models resnet18,resnet56 --defences fgsm,none --json compilation.json
+
+Every training has a process and an empty compilation cache of its own. The file is written after each.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from contextlib import suppress
+from itertools import product
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from advaudio.models.registry import ARCHITECTURES
+from advaudio.training.numerics import exact_numerics
+from advaudio.training.settings import TrainingSettings
+from advaudio.training.steps import Mode
+from benchmarks.measurements import Measurements, synchronise
+from benchmarks.training_loops import CLASSES, ours_loop
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+MODES: tuple[Mode, ...] = ("graph", "compiled")
+
+
+@app.command()
+def compilation(
+    models: str = ",".join(ARCHITECTURES),
+    defences: Annotated[str, typer.Option(help="comma-separated: none, fgsm, fgsm_rs, pgd")] = "fgsm,none",
+    size: int = 128,
+    batch_size: Annotated[int | None, typer.Option(help="left out: the model's own")] = None,
+    steps: Annotated[int, typer.Option(help="per epoch")] = 40,
+    rounds: Annotated[int, typer.Option(help="epochs after the first")] = 4,
+    limit: Annotated[float, typer.Option(help="seconds that one process may take")] = 300.0,
+    device: str = "cuda",
+    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file to write")] = None,
+) -> None:
+    """Speed and first epoch of trainings whose steps are recorded, and of those compiled besides."""
+    if not device.startswith("cuda") or not torch.cuda.is_available():
+        raise typer.BadParameter("steps are recorded and compiled on CUDA only", param_hint="--device")
+    measured = Measurements(device=device)
+    for defence, model in product(defences.split(","), models.split(",")):
+        batch = TrainingSettings(batch_size=batch_size).for_model(model, False).batch_size
+        assert batch is not None
+        task = f"training of {model}, defence {defence}, batches of {batch}"
+        timed: dict[Mode, tuple[float, float]] = {}
+        for mode in MODES:
+            try:
+                seconds = in_own_process(model, defence, mode, size, batch, steps, rounds, device, limit)
+            except (TimeoutError, EOFError) as error:
+                measured.fail(task, mode, error)
+                continue
+            rates = [steps * batch / second for second in seconds[1:]]
+            measured.add(task, mode, "first epoch", seconds[0], "s")
+            for metric, rate in (
+                ("median", statistics.median(rates)),
+                ("lowest", min(rates)),
+                ("highest", max(rates)),
+            ):
+                measured.add(task, mode, f"speed, {metric}", rate, "images/s")
+            timed[mode] = seconds[0], statistics.median(rates)
+        if len(timed) == len(MODES) and timed["compiled"][1] > timed["graph"][1]:
+            measured.add(
+                task, "compiled", "pays from", pays_from(*timed["graph"], *timed["compiled"]), "images"
+            )
+        print(f"{task}: {timed}", flush=True)
+        if json_file is not None:
+            measured.write(json_file, size=size, steps=steps, rounds=rounds, limit=limit)
+    print(measured.table())
+
+
+def pays_from(graph_start: float, graph_rate: float, compiled_start: float, compiled_rate: float) -> float:
+    """Pictures after which what compiled later starts, in seconds, has caught up by its rate, in pictures/s."""
+    return (compiled_start - graph_start) / (1 / graph_rate - 1 / compiled_rate)
+
+
+def in_own_process(
+    model: str,
+    defence: str,
+    mode: Mode,
+    size: int,
+    batch: int,
+    steps: int,
+    rounds: int,
+    device: str,
+    limit: float,
+) -> list[float]:
+    """Seconds of every epoch.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes longer than `limit` seconds.
+    EOFError
+        If the process ends without a result; its own message is on standard error.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        arguments = (theirs, folder, model, defence, mode, size, batch, steps, rounds, device)
+        process = context.Process(target=_epochs, args=arguments)
+        process.start()
+        theirs.close()
+        try:
+            if not ours.poll(limit):
+                raise TimeoutError(f"not done after {limit:g} s")
+            seconds: list[float] = ours.recv()
+            return seconds
+        finally:
+            ours.close()
+            process.kill()
+            process.join()
+
+
+def _epochs(
+    connection: Connection,
+    folder: str,
+    model: str,
+    defence: str,
+    mode: Mode,
+    size: int,
+    batch: int,
+    steps: int,
+    rounds: int,
+    device: str,
+) -> None:
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+    where = torch.device(device)
+    generator = np.random.default_rng(0)
+    pictures = generator.random((steps * batch, size, size), dtype=np.float32)
+    labels = generator.integers(CLASSES, size=len(pictures))
+    seconds = []
+    with exact_numerics(where, False):
+        epoch = ours_loop(model, None if defence == "none" else defence, mode, pictures, labels, batch, where)
+        for _ in range(rounds + 1):
+            synchronise(where)
+            started = time.perf_counter()
+            epoch()
+            synchronise(where)
+            seconds.append(time.perf_counter() - started)
+    with suppress(BrokenPipeError):
+        connection.send(seconds)
+
+
+if __name__ == "__main__":
+    app()
