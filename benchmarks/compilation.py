@@ -2,7 +2,8 @@
 
     python -m benchmarks.compilation --models resnet18,resnet56 --defences fgsm,none --json compilation.json
 
-Every training has a process and an empty compilation cache of its own. The file is written after each.
+Every training has a process and an empty compilation cache of its own. The file is written after each; what
+it `planned` and has neither rows of nor under `failed`, an interruption left out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import statistics
 import tempfile
 import time
-from contextlib import suppress
 from itertools import product
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -24,7 +24,7 @@ import typer
 
 from advaudio.models.registry import ARCHITECTURES
 from advaudio.training.numerics import exact_numerics
-from advaudio.training.settings import TrainingSettings
+from advaudio.training.settings import DEFENCES, TrainingSettings
 from advaudio.training.steps import Mode
 from benchmarks.measurements import Measurements, synchronise
 from benchmarks.training_loops import CLASSES, ours_loop
@@ -40,8 +40,8 @@ def compilation(
     defences: Annotated[str, typer.Option(help="comma-separated: none, fgsm, fgsm_rs, pgd")] = "fgsm,none",
     size: int = 128,
     batch_size: Annotated[int | None, typer.Option(help="left out: the model's own")] = None,
-    steps: Annotated[int, typer.Option(help="per epoch")] = 40,
-    rounds: Annotated[int, typer.Option(help="epochs after the first")] = 4,
+    steps: Annotated[int, typer.Option(min=5, help="per epoch; the fourth is recorded")] = 40,
+    rounds: Annotated[int, typer.Option(min=1, help="epochs after the first")] = 4,
     limit: Annotated[float, typer.Option(help="seconds that one process may take")] = 300.0,
     device: str = "cuda",
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file to write")] = None,
@@ -49,8 +49,18 @@ def compilation(
     """Speed and first epoch of trainings whose steps are recorded, and of those compiled besides."""
     if not device.startswith("cuda") or not torch.cuda.is_available():
         raise typer.BadParameter("steps are recorded and compiled on CUDA only", param_hint="--device")
+    cells = list(product(defences.split(","), models.split(",")))
+    for defence, model in cells:
+        if model not in ARCHITECTURES:
+            raise typer.BadParameter(f"{model} is none of {', '.join(ARCHITECTURES)}", param_hint="--models")
+        if defence not in ("none", *DEFENCES):
+            raise typer.BadParameter(
+                f"{defence} is none of none, {', '.join(DEFENCES)}", param_hint="--defences"
+            )
     measured = Measurements(device=device)
-    for defence, model in product(defences.split(","), models.split(",")):
+    # The first process of a machine reads the libraries from disk.
+    in_own_process(cells[0][1], "none", "graph", size, 8, steps, 1, device, limit)
+    for defence, model in cells:
         batch = TrainingSettings(batch_size=batch_size).for_model(model, False).batch_size
         assert batch is not None
         task = f"training of {model}, defence {defence}, batches of {batch}"
@@ -58,31 +68,34 @@ def compilation(
         for mode in MODES:
             try:
                 seconds = in_own_process(model, defence, mode, size, batch, steps, rounds, device, limit)
-            except (TimeoutError, EOFError) as error:
+            except (TimeoutError, ChildProcessError) as error:
                 measured.fail(task, mode, error)
-                continue
-            rates = [steps * batch / second for second in seconds[1:]]
-            measured.add(task, mode, "first epoch", seconds[0], "s")
-            for metric, rate in (
-                ("median", statistics.median(rates)),
-                ("lowest", min(rates)),
-                ("highest", max(rates)),
-            ):
-                measured.add(task, mode, f"speed, {metric}", rate, "images/s")
-            timed[mode] = seconds[0], statistics.median(rates)
-        if len(timed) == len(MODES) and timed["compiled"][1] > timed["graph"][1]:
-            measured.add(
-                task, "compiled", "pays from", pays_from(*timed["graph"], *timed["compiled"]), "images"
-            )
+            else:
+                rates = [steps * batch / second for second in seconds[1:]]
+                timed[mode] = seconds[0], statistics.median(rates)
+                measured.add(task, mode, "first epoch", seconds[0], "s")
+                measured.add(task, mode, "speed, median", timed[mode][1], "images/s")
+                measured.add(task, mode, "speed, lowest", min(rates), "images/s")
+                measured.add(task, mode, "speed, highest", max(rates), "images/s")
+            if len(timed) == len(MODES):
+                _compare(measured, task, timed)
+            if json_file is not None:
+                planned = [list(cell) for cell in cells]
+                measured.write(json_file, size=size, steps=steps, rounds=rounds, limit=limit, planned=planned)
         print(f"{task}: {timed}", flush=True)
-        if json_file is not None:
-            measured.write(json_file, size=size, steps=steps, rounds=rounds, limit=limit)
     print(measured.table())
+
+
+def _compare(measured: Measurements, task: str, timed: dict[Mode, tuple[float, float]]) -> None:
+    faster = timed["compiled"][1] / timed["graph"][1]
+    measured.add(task, "compiled", "speed over the recorded steps", faster, "1")
+    if faster > 1:
+        measured.add(task, "compiled", "pays from", pays_from(*timed["graph"], *timed["compiled"]), "images")
 
 
 def pays_from(graph_start: float, graph_rate: float, compiled_start: float, compiled_rate: float) -> float:
     """Pictures after which what compiled later starts, in seconds, has caught up by its rate, in pictures/s."""
-    return (compiled_start - graph_start) / (1 / graph_rate - 1 / compiled_rate)
+    return max(0.0, compiled_start - graph_start) / (1 / graph_rate - 1 / compiled_rate)
 
 
 def in_own_process(
@@ -102,7 +115,7 @@ def in_own_process(
     ------
     TimeoutError
         If it takes longer than `limit` seconds.
-    EOFError
+    ChildProcessError
         If the process ends without a result; its own message is on standard error.
     """
     context = get_context("spawn")
@@ -115,7 +128,13 @@ def in_own_process(
         try:
             if not ours.poll(limit):
                 raise TimeoutError(f"not done after {limit:g} s")
-            seconds: list[float] = ours.recv()
+            try:
+                seconds: list[float] = ours.recv()
+            except EOFError:
+                process.join()
+                raise ChildProcessError(f"ended with code {process.exitcode}") from None
+            # Of itself it also ends the processes that it compiles in.
+            process.join(10)
             return seconds
         finally:
             ours.close()
@@ -136,6 +155,7 @@ def _epochs(
     device: str,
 ) -> None:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+    os.environ["TRITON_CACHE_DIR"] = str(Path(folder) / "triton")
     where = torch.device(device)
     generator = np.random.default_rng(0)
     pictures = generator.random((steps * batch, size, size), dtype=np.float32)
@@ -149,8 +169,7 @@ def _epochs(
             epoch()
             synchronise(where)
             seconds.append(time.perf_counter() - started)
-    with suppress(BrokenPipeError):
-        connection.send(seconds)
+    connection.send(seconds)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from pathlib import Path
 
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from benchmarks import compilation
 from benchmarks.compilation import in_own_process, pays_from
+from benchmarks.measurements import Measurements
 
 
 def test_compiling_pays_from_where_both_have_taken_as_long() -> None:
@@ -25,6 +32,68 @@ def test_a_process_that_takes_too_long_is_ended() -> None:
 
 
 def test_a_process_that_fails_is_told(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(EOFError):
+    with pytest.raises(ChildProcessError, match="ended with code 1"):
         in_own_process("no-such-model", "none", "eager", 32, 4, 2, 1, "cpu", 200)
     assert "no-such-model" in capfd.readouterr().err
+
+
+@pytest.fixture
+def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """CUDA that is not there; compiled steps take a third less time, VGG-16's process dies, GoogLeNet's hangs."""
+    asked: list[tuple[object, ...]] = []
+
+    def timed(*arguments: object) -> list[float]:
+        asked.append(arguments)
+        model, _, mode, _, batch, steps = arguments[:6]
+        assert isinstance(batch, int)
+        assert isinstance(steps, int)
+        if model == "vgg16" and mode == "compiled":
+            raise ChildProcessError("ended with code -9")
+        if model == "googlenet" and mode == "compiled":
+            raise TimeoutError("not done after 9 s")
+        rate = 1500.0 if mode == "compiled" else 1000.0
+        return [62.0 if mode == "compiled" else 2.0, *[steps * batch / rate] * 3]
+
+    monkeypatch.setattr(compilation, "in_own_process", timed)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(compilation, "Measurements", lambda device: Measurements())
+    return asked
+
+
+def test_what_was_measured_and_what_failed_is_written(
+    tmp_path: Path, fake_gpu: list[tuple[object, ...]]
+) -> None:
+    file = tmp_path / "c.json"
+    chosen = ["--models", "resnet18,vgg16,googlenet", "--defences", "fgsm", "--json", str(file)]
+    result = CliRunner().invoke(compilation.app, chosen)
+    assert result.exit_code == 0, result.output
+    content = json.loads(file.read_text())
+    rows = {
+        (row["task"].split(",")[0], row["system"], row["metric"]): row["value"] for row in content["rows"]
+    }
+    assert rows["training of resnet18", "compiled", "pays from"] == pytest.approx(180_000)
+    assert rows["training of resnet18", "compiled", "speed over the recorded steps"] == pytest.approx(1.5)
+    assert rows["training of vgg16", "graph", "speed, median"] == pytest.approx(1000)
+    assert [item["error"] for item in content["failed"]] == [
+        "ChildProcessError: ended with code -9",
+        "TimeoutError: not done after 9 s",
+    ]
+    assert content["planned"] == [["fgsm", "resnet18"], ["fgsm", "vgg16"], ["fgsm", "googlenet"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--models", "resnet18,resnet19"], "resnet19 is none of alexnet"),
+        (["--defences", "fsgm"], "fsgm is none of none, fgsm"),
+        (["--rounds", "0"], "--rounds"),
+        (["--steps", "3"], "--steps"),
+    ],
+)
+def test_a_wrong_choice_is_told_before_any_process(
+    fake_gpu: list[tuple[object, ...]], options: list[str], told: str
+) -> None:
+    result = CliRunner().invoke(compilation.app, options)
+    assert result.exit_code == 2
+    assert told in " ".join(result.output.replace("│", " ").split())
+    assert not fake_gpu
