@@ -1,4 +1,4 @@
-"""Carlini and Wagner's L2 attack (2017, arXiv 1608.04644), with a batch that shrinks."""
+"""Carlini and Wagner's L2 attack (2017, arXiv 1608.04644), with a batch that shrinks and a last descent in small steps."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ from advaudio.errors import AdvaudioError
 SHRINK = 0.999999
 BISECTIONS = 9
 CHECKS = 20
-"""Times that a sample's loss is looked at in one search step; it ends where its lowest no longer falls."""
+"""Times that a sample's loss is looked at in one search step; it ends where the loss no longer falls."""
 FEWEST_BETWEEN_CHECKS = 10  # Adam's first steps may raise the loss; ten steps tell.
+ABOVE_SMALLEST_CONSTANT = 1.5
+"""Factor of c in the last descent: at the smallest that succeeds, the least loss can lie just short of success."""
 FIRST_MOMENT, SECOND_MOMENT, TINY = 0.9, 0.999, 1e-8
 
 
@@ -52,19 +54,28 @@ class _Walk:
         self.first, self.second = torch.zeros_like(pictures), torch.zeros_like(pictures)
         # As numbers with a fraction, since the moments' corrections are powers of it.
         self.steps = torch.zeros_like(self.constant)
-        self.lowest = torch.full_like(self.constant, math.inf)
-        self.lowest_before = torch.zeros_like(self.constant)
+        self.loss = torch.zeros_like(self.constant)
+        self.loss_before = torch.zeros_like(self.constant)
         self.found = torch.zeros_like(self.live, dtype=torch.bool)
+
+    def smallest_constant(self) -> Tensor:
+        """Smallest c that has succeeded so far, inf where none has."""
+        return torch.where(self.found, torch.minimum(self.upper, self.constant), self.upper)
+
+    def go_on_from(self, best: Tensor, norm: Tensor, constant: Tensor) -> None:
+        """Take examples found before, of that L2 norm, as the best and as the start, each at that c."""
+        self.best, self.best_norm, self.constant = best, norm, constant
+        self.variable = torch.atanh((best - self.middle) / self.half * SHRINK)
 
     def next_round(self, iterations: int, search_steps: int) -> None:
         """Send samples whose loss no longer falls on to their next c, and those at their last one out.
 
-        The loss swings where the example crosses the boundary to and fro; its lowest value does not.
+        The loss swings where the example crosses the boundary to and fro, so some end too early; the last
+        descent makes up for it in fewer steps than waiting would take.
         """
-        ended = ~(self.lowest < 0.9999 * self.lowest_before) | (self.steps >= iterations)
-        self.lowest_before = self.lowest
-        self.lowest = torch.where(ended, math.inf, self.lowest)
-        upper = torch.where(self.found, torch.minimum(self.upper, self.constant), self.upper)
+        ended = ~(self.loss < 0.9999 * self.loss_before) | (self.steps >= iterations)
+        self.loss_before = self.loss
+        upper = self.smallest_constant()
         lower = torch.where(self.found, self.lower, torch.maximum(self.lower, self.constant))
         self.upper, self.lower = torch.where(ended, upper, self.upper), torch.where(ended, lower, self.lower)
         following = torch.where(self.upper.isinf(), self.constant * 10, (self.lower + self.upper) / 2)
@@ -93,9 +104,11 @@ class CarliniWagner(Attack):
 
     f = max(Z_other − Z_target + κ, 0) on the logits Z (without a target: Z_true − Z_other). c grows tenfold
     until it succeeds, and is then bisected, for each sample on its own. A sample leaves a search step as soon
-    as the lowest value of its own loss stops falling. At the end, components on which f has a negligible
-    gradient are set to zero where the example survives it, and the example is drawn back along its
-    perturbation to the boundary. **A sample that never succeeds is returned as a failure.**
+    as its own loss stops falling. From the best example a last descent follows, whose steps shrink: Adam's
+    first steps move all components by the learning rate, those that do not matter too, and a search with a
+    constant rate keeps some of it. At the end, components on which f has a negligible gradient are set to zero
+    where the example survives it, and the example is drawn back along its perturbation to the boundary.
+    **A sample that never succeeds is returned as a failure.**
 
     Parameters
     ----------
@@ -111,6 +124,8 @@ class CarliniWagner(Attack):
         κ: by how much the logit must win.
     negligible_gradient
         Share of the largest gradient below which a component's perturbation is truncated to zero.
+    last_descent
+        Steps of the last descent as a share of `iterations`; 0: the example is the search's, as published.
     """
 
     search_steps: int = 9
@@ -119,6 +134,7 @@ class CarliniWagner(Attack):
     first_constant: float = 1e-3
     margin: float = 0.0
     negligible_gradient: float = 1e-3
+    last_descent: float = 0.1
 
     norm: ClassVar[Norm] = "l2"
 
@@ -134,6 +150,8 @@ class CarliniWagner(Attack):
                 f"CWA's margin ({self.margin}) must be 0 or more, "
                 f"and negligible_gradient ({self.negligible_gradient}) from 0 to below 1."
             )
+        if not 0 <= self.last_descent <= 1:
+            raise AdvaudioError(f"CWA's last_descent is {self.last_descent}; it must lie from 0 to 1.")
 
     def _search(
         self,
@@ -148,30 +166,43 @@ class CarliniWagner(Attack):
         del starting_points
         best = pictures.clone()
         best_norm = pictures.new_full((len(pictures),), math.inf)
+        constant = torch.zeros_like(best_norm)
         block = self.iterations // max(1, min(CHECKS, self.iterations // FEWEST_BETWEEN_CHECKS))
         walk = _Walk(pictures, goal, self.first_constant, bounds)
         while len(walk.live):
             for _ in range(block):
-                self._step(model, walk)
+                self._step(model, walk, self.learning_rate)
             meter.add(walk.live, forwards=block, backwards=block, iterations=block)
             best[walk.live], best_norm[walk.live] = walk.best, walk.best_norm
+            constant[walk.live] = walk.smallest_constant()
             walk.next_round(self.iterations // block * block, self.search_steps)
         found = best_norm.isfinite()
         rows = found.nonzero().squeeze(1)
         if len(rows):
-            best[rows] = self._finish(model, pictures[rows], goal.select(rows), best[rows], bounds)
+            walk = _Walk(pictures[rows], goal.select(rows), self.first_constant, bounds)
+            walk.go_on_from(best[rows], best_norm[rows], ABOVE_SMALLEST_CONSTANT * constant[rows])
+            steps = round(self.last_descent * self.iterations)
+            self._descend(model, walk, steps)
+            meter.add(rows, forwards=steps, backwards=steps, iterations=steps)
+            best[rows] = self._finish(model, walk.clean, walk.goal, walk.best, bounds)
             meter.add(rows, forwards=3 + BISECTIONS, backwards=1)
         return best, found
 
-    def _step(self, model: Model, walk: _Walk) -> None:
+    def _descend(self, model: Model, walk: _Walk, steps: int) -> None:
+        """Steps that shrink along a cosine, from a tenth of an example's perturbation (root mean square) to nothing."""
+        perturbation = walk.best_norm / math.sqrt(walk.clean[0].numel())
+        largest = 0.1 * perturbation / walk.half
+        for step in range(steps):
+            self._step(model, walk, largest * (1 + math.cos(math.pi * step / steps)) / 2)
+
+    def _step(self, model: Model, walk: _Walk, learning_rate: float | Tensor) -> None:
         """One forward and backward pass, and a step of Adam, for every sample at its own c."""
         squashed = torch.tanh(walk.variable)
         current = squashed * walk.half + walk.middle
         difference = current - walk.centre
         logits, gradient, excess = self._loss(model, current, walk.goal, walk.constant)
-        loss = difference.square().flatten(1).sum(1) + walk.constant * excess.clamp_min(0)
-        walk.lowest = torch.minimum(walk.lowest, loss)
-        walk.lowest_before = torch.where(walk.steps == 0, loss, walk.lowest_before)
+        walk.loss = difference.square().flatten(1).sum(1) + walk.constant * excess.clamp_min(0)
+        walk.loss_before = torch.where(walk.steps == 0, walk.loss, walk.loss_before)
         size = perturbation_norm(current - walk.clean, "l2")
         reached = walk.goal.reached(logits) & (excess <= 0)
         walk.found = walk.found | reached
@@ -183,7 +214,7 @@ class CarliniWagner(Attack):
         walk.first.mul_(FIRST_MOMENT).add_(total, alpha=1 - FIRST_MOMENT)
         walk.second.mul_(SECOND_MOMENT).addcmul_(total, total, value=1 - SECOND_MOMENT)
         scale = (1 - SECOND_MOMENT**walk.steps).sqrt()
-        rate = self.learning_rate * scale / (1 - FIRST_MOMENT**walk.steps)
+        rate = learning_rate * scale / (1 - FIRST_MOMENT**walk.steps)
         slope = walk.second.sqrt().add_(column(TINY * scale)).reciprocal_().mul_(walk.first)
         walk.variable = walk.variable.sub_(slope.mul_(column(rate)))
 
