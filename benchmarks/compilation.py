@@ -9,9 +9,8 @@ it `planned` and has neither rows of nor under `failed`, an interruption left ou
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
-import time
+from dataclasses import dataclass
 from itertools import product
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -26,12 +25,26 @@ from advaudio.models.registry import ARCHITECTURES
 from advaudio.training.numerics import exact_numerics
 from advaudio.training.settings import DEFENCES, TrainingSettings
 from advaudio.training.steps import Mode
-from benchmarks.measurements import Measurements, synchronise
+from benchmarks.measurements import Measurements, seconds_of
 from benchmarks.training_loops import CLASSES, ours_loop
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 MODES: tuple[Mode, ...] = ("graph", "compiled")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one process trains: `rounds` + 1 epochs of `steps` batches of square pictures."""
+
+    model: str
+    defence: str
+    mode: Mode
+    size: int
+    batch: int
+    steps: int
+    rounds: int
+    device: str
 
 
 @app.command()
@@ -59,7 +72,7 @@ def compilation(
             )
     measured = Measurements(device=device)
     # The first process of a machine reads the libraries from disk.
-    in_own_process(cells[0][1], "none", "graph", size, 8, steps, 1, device, limit)
+    in_own_process(Training(cells[0][1], "none", "graph", size, 8, steps, 1, device), limit)
     for defence, model in cells:
         batch = TrainingSettings(batch_size=batch_size).for_model(model, False).batch_size
         assert batch is not None
@@ -67,16 +80,14 @@ def compilation(
         timed: dict[Mode, tuple[float, float]] = {}
         for mode in MODES:
             try:
-                seconds = in_own_process(model, defence, mode, size, batch, steps, rounds, device, limit)
+                training = Training(model, defence, mode, size, batch, steps, rounds, device)
+                seconds = in_own_process(training, limit)
             except (TimeoutError, ChildProcessError) as error:
                 measured.fail(task, mode, error)
             else:
-                rates = [steps * batch / second for second in seconds[1:]]
-                timed[mode] = seconds[0], statistics.median(rates)
                 measured.add(task, mode, "first epoch", seconds[0], "s")
-                measured.add(task, mode, "speed, median", timed[mode][1], "images/s")
-                measured.add(task, mode, "speed, lowest", min(rates), "images/s")
-                measured.add(task, mode, "speed, highest", max(rates), "images/s")
+                rates = [steps * batch / second for second in seconds[1:]]
+                timed[mode] = seconds[0], measured.add_speeds(task, mode, rates)
             if len(timed) == len(MODES):
                 _compare(measured, task, timed)
             if json_file is not None:
@@ -98,17 +109,7 @@ def pays_from(graph_start: float, graph_rate: float, compiled_start: float, comp
     return max(0.0, compiled_start - graph_start) / (1 / graph_rate - 1 / compiled_rate)
 
 
-def in_own_process(
-    model: str,
-    defence: str,
-    mode: Mode,
-    size: int,
-    batch: int,
-    steps: int,
-    rounds: int,
-    device: str,
-    limit: float,
-) -> list[float]:
+def in_own_process(training: Training, limit: float) -> list[float]:
     """Seconds of every epoch.
 
     Raises
@@ -121,8 +122,7 @@ def in_own_process(
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        arguments = (theirs, folder, model, defence, mode, size, batch, steps, rounds, device)
-        process = context.Process(target=_epochs, args=arguments)
+        process = context.Process(target=_epochs, args=(theirs, folder, training))
         process.start()
         theirs.close()
         try:
@@ -142,34 +142,18 @@ def in_own_process(
             process.join()
 
 
-def _epochs(
-    connection: Connection,
-    folder: str,
-    model: str,
-    defence: str,
-    mode: Mode,
-    size: int,
-    batch: int,
-    steps: int,
-    rounds: int,
-    device: str,
-) -> None:
+def _epochs(connection: Connection, folder: str, training: Training) -> None:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
     os.environ["TRITON_CACHE_DIR"] = str(Path(folder) / "triton")
-    where = torch.device(device)
+    device, batch = torch.device(training.device), training.batch
     generator = np.random.default_rng(0)
-    pictures = generator.random((steps * batch, size, size), dtype=np.float32)
+    shape = training.steps * batch, training.size, training.size
+    pictures = generator.random(shape, dtype=np.float32)
     labels = generator.integers(CLASSES, size=len(pictures))
-    seconds = []
-    with exact_numerics(where, False):
-        epoch = ours_loop(model, None if defence == "none" else defence, mode, pictures, labels, batch, where)
-        for _ in range(rounds + 1):
-            synchronise(where)
-            started = time.perf_counter()
-            epoch()
-            synchronise(where)
-            seconds.append(time.perf_counter() - started)
-    connection.send(seconds)
+    defence = None if training.defence == "none" else training.defence
+    with exact_numerics(device, False):
+        epoch = ours_loop(training.model, defence, training.mode, pictures, labels, batch, device)
+        connection.send([seconds_of(epoch, device) for _ in range(training.rounds + 1)])
 
 
 if __name__ == "__main__":

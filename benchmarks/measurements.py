@@ -8,9 +8,11 @@ import os
 import platform
 import re
 import shlex
+import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -72,6 +74,13 @@ class Measurements:
             self._rows[task, system, metric] = Row(task, system, metric, float(value), unit)
         else:
             self.failed.append({"task": task, "system": system, "error": f"{metric} is {value}"})
+
+    def add_speeds(self, task: str, system: str, rates: Sequence[float]) -> float:
+        """Record the median, lowest and highest of several rates, in images/s, and return the median."""
+        median = statistics.median(rates)
+        for metric, rate in (("median", median), ("lowest", min(rates)), ("highest", max(rates))):
+            self.add(task, system, f"speed, {metric}", rate, "images/s")
+        return median
 
     def fail(self, task: str, system: str, error: Exception) -> None:
         """Record that a system could not do a task, and why; folders are left out of the reason."""
@@ -161,6 +170,15 @@ def synchronise(device: torch.device) -> None:
     """Wait until a CUDA device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def seconds_of(run: Callable[[], object], device: torch.device) -> float:
+    """Time that a call takes until the device has done what it was given."""
+    synchronise(device)
+    started = time.perf_counter()
+    run()
+    synchronise(device)
+    return time.perf_counter() - started
 
 
 def refuse_beside_quick(context: typer.Context, *allowed: str) -> None:

@@ -12,7 +12,6 @@ small pictures: a minute or two on two cores.
 from __future__ import annotations
 
 import gc
-import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from advaudio.training.numerics import exact_numerics
 from advaudio.training.samples import picture_facts, read_split
 from advaudio.training.settings import Compile, TrainingSettings
 from advaudio.training.steps import Mode
-from benchmarks.measurements import Measurements, refuse_beside_quick, synchronise
+from benchmarks.measurements import Measurements, refuse_beside_quick, seconds_of, synchronise
 from benchmarks.training_loops import CLASSES, art_loop, network, ours_loop, plain_loop
 from benchmarks.training_race import Race, record, run_race
 
@@ -60,19 +59,12 @@ class _Competitor:
         self.rates: list[float] = []
 
     def measure(self, device: torch.device) -> None:
-        synchronise(device)
-        started = time.perf_counter()
-        self.epoch()
-        synchronise(device)
-        self.rates.append(self.images / (time.perf_counter() - started))
+        self.rates.append(self.images / seconds_of(self.epoch, device))
 
     def report(self, measured: Measurements) -> float:
         """Record the rates, and return the median."""
-        rates = self.rates[1:]  # the first epoch compiles, records and fills caches
-        median = statistics.median(rates)
-        for metric, rate in (("median", median), ("lowest", min(rates)), ("highest", max(rates))):
-            measured.add(self.task, self.name, f"speed, {metric}", rate, "images/s")
-        return median
+        # The first epoch compiles, records and fills caches.
+        return measured.add_speeds(self.task, self.name, self.rates[1:])
 
 
 @app.command()

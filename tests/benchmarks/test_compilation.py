@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks import compilation
-from benchmarks.compilation import in_own_process, pays_from
+from benchmarks.compilation import Training, in_own_process, pays_from
 from benchmarks.measurements import Measurements
 
 
@@ -21,38 +21,36 @@ def test_compiling_pays_from_where_both_have_taken_as_long() -> None:
 
 
 def test_every_epoch_is_timed_in_a_process_of_its_own() -> None:
-    seconds = in_own_process("resnet56", "fgsm", "eager", 32, 4, 2, 3, "cpu", 200)
+    seconds = in_own_process(Training("resnet56", "fgsm", "eager", 32, 4, 2, 3, "cpu"), 200)
     assert len(seconds) == 4
     assert min(seconds) > 0
 
 
 def test_a_process_that_takes_too_long_is_ended() -> None:
     with pytest.raises(TimeoutError, match=r"not done after 0\.1 s"):
-        in_own_process("resnet56", "none", "eager", 32, 4, 2, 1, "cpu", 0.1)
+        in_own_process(Training("resnet56", "none", "eager", 32, 4, 2, 1, "cpu"), 0.1)
 
 
 def test_a_process_that_fails_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ChildProcessError, match="ended with code 1"):
-        in_own_process("no-such-model", "none", "eager", 32, 4, 2, 1, "cpu", 200)
+        in_own_process(Training("no-such-model", "none", "eager", 32, 4, 2, 1, "cpu"), 200)
     assert "no-such-model" in capfd.readouterr().err
 
 
 @pytest.fixture
-def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     """CUDA that is not there; compiled steps take a third less time, VGG-16's process dies, GoogLeNet's hangs."""
-    asked: list[tuple[object, ...]] = []
+    asked: list[Training] = []
 
-    def timed(*arguments: object) -> list[float]:
-        asked.append(arguments)
-        model, _, mode, _, batch, steps = arguments[:6]
-        assert isinstance(batch, int)
-        assert isinstance(steps, int)
-        if model == "vgg16" and mode == "compiled":
+    def timed(training: Training, limit: float) -> list[float]:
+        asked.append(training)
+        compiled = training.mode == "compiled"
+        if training.model == "vgg16" and compiled:
             raise ChildProcessError("ended with code -9")
-        if model == "googlenet" and mode == "compiled":
+        if training.model == "googlenet" and compiled:
             raise TimeoutError("not done after 9 s")
-        rate = 1500.0 if mode == "compiled" else 1000.0
-        return [62.0 if mode == "compiled" else 2.0, *[steps * batch / rate] * 3]
+        rate = 1500.0 if compiled else 1000.0
+        return [62.0 if compiled else 2.0, *[training.steps * training.batch / rate] * 3]
 
     monkeypatch.setattr(compilation, "in_own_process", timed)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -60,9 +58,7 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     return asked
 
 
-def test_what_was_measured_and_what_failed_is_written(
-    tmp_path: Path, fake_gpu: list[tuple[object, ...]]
-) -> None:
+def test_what_was_measured_and_what_failed_is_written(tmp_path: Path, fake_gpu: list[Training]) -> None:
     file = tmp_path / "c.json"
     chosen = ["--models", "resnet18,vgg16,googlenet", "--defences", "fgsm", "--json", str(file)]
     result = CliRunner().invoke(compilation.app, chosen)
@@ -91,7 +87,7 @@ def test_what_was_measured_and_what_failed_is_written(
     ],
 )
 def test_a_wrong_choice_is_told_before_any_process(
-    fake_gpu: list[tuple[object, ...]], options: list[str], told: str
+    fake_gpu: list[Training], options: list[str], told: str
 ) -> None:
     result = CliRunner().invoke(compilation.app, options)
     assert result.exit_code == 2
