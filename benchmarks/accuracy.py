@@ -21,9 +21,9 @@ import numpy as np
 import torch
 import typer
 
-from advaudio.files import read_json, write_json, write_text
-from advaudio.params import TrainingBudget
-from advaudio.report.words import dataset_name, representation_name
+from advaudio.core.files import read_json, write_json, write_text
+from advaudio.core.params import TrainingBudget
+from advaudio.report.cells.words import dataset_name, representation_name
 from advaudio.training.folds import TrainingResult, train_folds
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from benchmarks.markdown_table import markdown_table

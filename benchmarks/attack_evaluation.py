@@ -14,15 +14,15 @@ from typing import Annotated
 import torch
 import typer
 
+from advaudio.core.files import write_json
+from advaudio.core.params import read_params
 from advaudio.evaluation.attack_evaluation import evaluate_attack
-from advaudio.evaluation.black_box import white_box_beats_black_box
+from advaudio.evaluation.attacked_clips import read_attacked_clips
 from advaudio.evaluation.gradient_masking import apgd_of_art, masking_checks
-from advaudio.evaluation.headline import headline_metrics
 from advaudio.evaluation.outputs import write_attack
-from advaudio.evaluation.rho import rho_over_attacks
-from advaudio.evaluation.test_clips import read_test_clips
-from advaudio.files import write_json
-from advaudio.params import read
+from advaudio.robustness.black_box import white_box_beats_black_box
+from advaudio.robustness.headline import headline_metrics
+from advaudio.robustness.rho import rho_over_attacks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 JsonFile = Annotated[Path, typer.Option("--json", help="JSON file to write")]
@@ -43,8 +43,8 @@ def attacks(
     device: str = DEVICE,
 ) -> None:
     """All attacks of a parameter file on two models, timed, with their headline figures and ρ."""
-    chosen = read(params)
-    test = read_test_clips(pictures, split, original, robust)
+    chosen = read_params(params)
+    test = read_attacked_clips(pictures, split, original, robust)
     few = slice(None, clips)
     tables, results, begun = {}, {}, time.perf_counter()
     for name in chosen.attacks:
@@ -102,7 +102,7 @@ def masking(
     device: str = DEVICE,
 ) -> None:
     """The gradient-masking checks of two models, with APGD of ART as the strong outside attack."""
-    test = read_test_clips(pictures, split, original, robust)
+    test = read_attacked_clips(pictures, split, original, robust)
     outside = apgd_of_art if apgd else None
     checks = {
         name: masking_checks(source, test.pictures, test.labels, clips=clips, device=device, outside=outside)

@@ -24,16 +24,16 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from advaudio.attacks.base import Goal, Norm, perturbation_norm
+from advaudio.attack_interface.base import Goal, Norm, perturbation_norm
 from advaudio.attacks.bim import Bim, bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool
 from advaudio.attacks.jsma import Jsma
 from advaudio.attacks.pia import Pia, rows_of_one_pass
 from advaudio.evaluation.attack_evaluation import draw_targets, starting_points
+from advaudio.evaluation.attacked_clips import read_attacked_clips
 from advaudio.evaluation.chunk import load
 from advaudio.evaluation.preflight import predict
-from advaudio.evaluation.test_clips import read_test_clips
 from benchmarks.attacks_peers import (
     Ours,
     of_art,
@@ -154,7 +154,7 @@ def peers(
     if synthetic:
         network, whole, labels = trained_on_blobs(synthetic, size, classes, clips, device)
     elif model:
-        test = read_test_clips(pictures, split, model, model)
+        test = read_attacked_clips(pictures, split, model, model)
         network, whole, labels = load(model, device), test.pictures, test.labels
     else:
         raise typer.BadParameter("give --model or --synthetic")

@@ -11,7 +11,7 @@ import torch
 from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor, nn
 
-from advaudio.attacks.base import Attack, Goal
+from advaudio.attack_interface.base import Attack, Goal
 from advaudio.models.registry import build_model
 
 Peer = Callable[[nn.Module, Tensor, Tensor, bool], Tensor]

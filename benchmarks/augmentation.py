@@ -23,9 +23,9 @@ import typer
 
 from advaudio.augmentation.augment import augment
 from advaudio.augmentation.pitch_shift import pitch_shift
-from advaudio.datasets.clip_store import ClipStore
+from advaudio.clips.clip_store import ClipStore
+from advaudio.core.parallel import worker_count
 from advaudio.datasets.load import load
-from advaudio.parallel import worker_count
 from benchmarks.measurements import Measurements, refuse_beside_quick
 
 SCALES = (0.75, 0.9, 1.15, 1.5)

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 import typer
 
+from advaudio.core.determinism import exact_training
 from advaudio.models.registry import ARCHITECTURES
-from advaudio.training.numerics import exact_numerics
 from advaudio.training.settings import DEFENCES, TrainingSettings
 from advaudio.training.steps import Mode
 from benchmarks.measurements import Measurements, seconds_of
@@ -151,7 +151,7 @@ def _epochs(connection: Connection, folder: str, training: Training) -> None:
     pictures = generator.random(shape, dtype=np.float32)
     labels = generator.integers(CLASSES, size=len(pictures))
     defence = None if training.defence == "none" else training.defence
-    with exact_numerics(device, False):
+    with exact_training(device, False):
         epoch = ours_loop(training.model, defence, training.mode, pictures, labels, batch, device)
         connection.send([seconds_of(epoch, device) for _ in range(training.rounds + 1)])
 

@@ -20,7 +20,7 @@ import numpy as np
 import typer
 from safetensors.numpy import load_file
 
-from advaudio.files import open_array, write_json
+from advaudio.core.files import open_array, write_json
 from benchmarks.measurements import hardware
 from tests.pipeline.clone import environment
 from tests.pipeline.tiny import make_tiny_clone

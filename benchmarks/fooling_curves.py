@@ -12,8 +12,8 @@ import matplotlib
 import numpy as np
 import typer
 
-from advaudio.files import atomic_path, read_json
-from advaudio.report.words import attack_name, dataset_name, model_name, representation_name
+from advaudio.core.files import atomic_path, read_json
+from advaudio.report.cells.words import attack_name, dataset_name, model_name, representation_name
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -22,7 +22,7 @@ import numpy as np
 import typer
 import yaml
 
-from advaudio.files import write_json, write_text
+from advaudio.core.files import write_json, write_text
 from tests.pipeline.clone import Clone, environment
 from tests.pipeline.tiny import make_tiny_clone
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import typer
 
-from advaudio.files import write_json
+from advaudio.core.files import write_json
 from benchmarks.markdown_table import markdown_table
 
 FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:/[^\s/:;,'\"()]+)+/")

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from advaudio.datasets.clip_store import ClipStore, ClipStoreWriter
+from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
+from advaudio.core.determinism import one_blas_thread
 from advaudio.representations import dwt, stft, tonnetz
 from advaudio.representations.append import append
-from advaudio.representations.backend import one_thread
 from benchmarks.measurements import Measurements
 from benchmarks.representations_cpu import growth, memory, speed
 from benchmarks.representations_errors import RATE, SECONDS, Audio, errors, real_clips
@@ -121,7 +121,7 @@ def main() -> None:
         real = real_clips(options.data, 8 if options.quick else 100) if options.data else []
         if real:
             errors(real, measured)
-        with one_thread():
+        with one_blas_thread():
             few = real[:: max(1, len(real) // 8)]
             speed(few, 3 if options.quick else 8, measured, with_memory=not options.quick)
             growth(2 if options.quick else 5, measured)

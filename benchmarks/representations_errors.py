@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.signal
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from advaudio.representations import dwt, stft, tonnetz
 from advaudio.representations.resampling import resample
 from benchmarks.measurements import Measurements

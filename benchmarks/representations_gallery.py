@@ -19,7 +19,7 @@ import soundfile
 import soxr
 from matplotlib.axes import Axes
 
-from advaudio.datasets.clip_store import ClipStore, ClipStoreWriter
+from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
 from advaudio.representations.append import append
 from advaudio.representations.dwt import build_dwt
 from advaudio.representations.stft import build_stft

@@ -16,10 +16,10 @@ from typing import Annotated, Any
 
 import typer
 
-from advaudio.errors import AdvaudioError
-from advaudio.files import read_json, write_json, write_text
-from advaudio.sweep.plan import SHARED
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import read_json, write_json, write_text
 from benchmarks.markdown_table import markdown_table
+from experiments.sweep.plan import SHARED
 
 PARTS = ("train", "train_fgsm", "attacks", "masking", "rest")
 
@@ -56,7 +56,7 @@ class Ran:
 
 
 def read_sweep(folder: Path) -> list[Ran]:
-    """Jobs that ran and ended, of a folder with `times/` and `logs/` as `stages.sweep` leaves it.
+    """Jobs that ran and ended, of a folder with `times/` and `logs/` as `experiments.sweep` leaves it.
 
     Raises
     ------

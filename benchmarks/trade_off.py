@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from advaudio.files import atomic_path
-from advaudio.report.cell import read_cell_file
-from advaudio.report.grid import build_grid
-from advaudio.report.trade_off import draw, trade_off
+from advaudio.core.files import atomic_path
+from advaudio.report.cells.cell import read_cell_file
+from advaudio.report.pages.trade_off import draw, trade_off
+from advaudio.report.tables.grid import build_grid
 
 
 def main(

@@ -23,9 +23,10 @@ import numpy as np
 import torch
 import typer
 
-from advaudio.files import open_array
-from advaudio.training.numerics import exact_numerics
-from advaudio.training.samples import picture_facts, read_split
+from advaudio.clips.split_table import read_split
+from advaudio.core.determinism import exact_training
+from advaudio.core.files import open_array
+from advaudio.training.pictures import picture_facts
 from advaudio.training.settings import Compile, TrainingSettings
 from advaudio.training.steps import Mode
 from benchmarks.measurements import Measurements, refuse_beside_quick, seconds_of, synchronise
@@ -108,7 +109,7 @@ def speed(
         name = "ART, fast is better than free"
         builders.append((tasks["fgsm"], name, partial(art_loop, model, pictures, labels, batch_size, where)))
     competitors = []
-    with exact_numerics(where, False):
+    with exact_training(where, False):
         for task, name, build in builders:
             try:
                 if where.type == "cuda":
@@ -248,7 +249,7 @@ def profile(
     activity = (
         torch.profiler.ProfilerActivity.CUDA if where.type == "cuda" else torch.profiler.ProfilerActivity.CPU
     )
-    with exact_numerics(where, False):
+    with exact_training(where, False):
         chosen = None if defence == "none" else defence
         epoch = ours_loop(model, chosen, mode, pictures, labels, batch_size, where)  # type: ignore[arg-type]
         epoch()

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.optimisers import build_optimiser
-from advaudio.training.samples import Samples, cut
+from advaudio.training.pictures import PictureBatches, cut
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import Mode, stepper
 
@@ -49,7 +49,7 @@ def ours_loop(
         bfloat16=device.type == "cuda",
         mode=mode,
     )
-    samples = Samples(pictures, labels, device)
+    samples = PictureBatches(pictures, labels, device)
     generator = np.random.default_rng(0)
 
     def epoch() -> None:

@@ -17,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
+from advaudio.clips.split_table import Fold, Split
+from advaudio.core.determinism import exact_training
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
 from advaudio.training.loop import Epoch, Plan, Speed, train
 from advaudio.training.measures import score
-from advaudio.training.numerics import exact_numerics
-from advaudio.training.samples import Fold, PictureFacts, Samples, Split
+from advaudio.training.pictures import PictureBatches, PictureFacts
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from benchmarks.measurements import Measurements, synchronise
 from benchmarks.training_loops import PlainLoop
@@ -86,9 +87,9 @@ class Race:
     float32: bool = False
 
     @cached_property
-    def samples(self) -> Samples:
+    def samples(self) -> PictureBatches:
         """The pictures on the device, for all trainings."""
-        return Samples(self.pictures, self.split.labels, self.device)
+        return PictureBatches(self.pictures, self.split.labels, self.device)
 
     def systems(self) -> dict[str, Callable[[int, int], Course]]:
         """Of every competitor a function (repeat, fold) → its course."""
@@ -186,7 +187,7 @@ def run_race(race: Race, repeats: int, say: Callable[[str], None]) -> dict[str, 
     for turn, (repeat, fold) in enumerate(product(range(repeats), range(len(race.split.folds)))):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
-            with exact_numerics(race.device, False):
+            with exact_training(race.device, False):
                 course = systems[name](repeat, fold)
             courses[name].append(course)
             say(f"repeat {repeat} fold {fold}: {name} {course.seconds:.1f} s, {course.test_accuracy:.1%}")

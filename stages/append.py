@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from advaudio.params import read
+from advaudio.core.command_line import progress_bar, run
+from advaudio.core.params import read_params
 from advaudio.representations.append import append
-from stages.command_line import progress_bar, run
 
 
 def main(
@@ -15,7 +15,7 @@ def main(
     pictures: Path = Path("data/pictures/pictures.npy"),
 ) -> None:
     """Take the STFT or DWT pictures, and stack the tonnetz on their frequency axis if it is selected."""
-    spectrogram, _, appended = read(params).representation.partition("_")
+    spectrogram, _, appended = read_params(params).representation.partition("_")
     with progress_bar() as progress:
         append(
             {"stft": stft, "dwt": dwt}[spectrogram],

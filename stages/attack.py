@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from advaudio.device import torch_devices
+from advaudio.clips.picture_layout import read_layout
+from advaudio.core.command_line import progress_bar, run
+from advaudio.core.device import torch_devices
+from advaudio.core.params import read_params
 from advaudio.evaluation.attack_evaluation import evaluate_attack
+from advaudio.evaluation.attacked_clips import read_attacked_clips
 from advaudio.evaluation.outputs import write_attack
-from advaudio.evaluation.test_clips import read_test_clips
-from advaudio.params import read
-from advaudio.representations.layout import read_layout
-from stages.command_line import progress_bar, run
 
 
 def main(
@@ -29,9 +29,9 @@ def main(
     ),
 ) -> None:
     """Find the smallest perturbation of the test clips that fools each model, budget by budget."""
-    chosen = read(params)
+    chosen = read_params(params)
     settings, ladder = chosen.attack(name)
-    clips = read_test_clips(
+    clips = read_attacked_clips(
         pictures, split, original, robust, at_most=chosen.evaluation.clips, seed=chosen.seed
     )
     layout = read_layout(pictures)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from advaudio.augmentation.augment import augment
-from advaudio.params import read
-from stages.command_line import progress_bar, run
+from advaudio.core.command_line import progress_bar, run
+from advaudio.core.params import read_params
 
 
 def main(
@@ -13,7 +13,7 @@ def main(
     augmented: Path = Path("data/augmented"),
 ) -> None:
     """Write every clip and its pitch-shifted copies, durations kept, into one store."""
-    chosen = read(params)
+    chosen = read_params(params)
     with progress_bar() as progress:
         augment(clips, augmented, scales=chosen.augment.pitch_scales, progress=progress)
 

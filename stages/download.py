@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from advaudio.core.command_line import console, progress_bar, run
+from advaudio.core.params import read_params
 from advaudio.datasets.load import REPORT_FILE, load
-from advaudio.params import read
-from stages.command_line import console, progress_bar, run
 
 
 def main(
@@ -17,7 +17,7 @@ def main(
     archive: Annotated[Path | None, typer.Option(help="use this file; overrides the parameter")] = None,
 ) -> None:
     """Download, or take from an archive, a folder or the synthesiser; check every clip; write one store."""
-    chosen = read(params)
+    chosen = read_params(params)
     dataset = chosen.chosen_dataset
     if archive is None and dataset.archive is not None:
         archive = Path(dataset.archive)

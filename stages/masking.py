@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from advaudio.device import torch_devices
+from advaudio.core.command_line import progress_bar, run
+from advaudio.core.device import torch_devices
+from advaudio.core.files import write_json
+from advaudio.core.params import read_params
+from advaudio.evaluation.attacked_clips import read_attacked_clips
 from advaudio.evaluation.gradient_masking import check_models, failed_checks
-from advaudio.evaluation.test_clips import read_test_clips
-from advaudio.files import write_json
-from advaudio.params import read
-from stages.command_line import progress_bar, run
 
 
 def main(
@@ -20,8 +20,8 @@ def main(
     metrics: Path = Path("metrics/masking.json"),
 ) -> None:
     """Check whether the models' fooling rates can be believed (Athalye et al. 2018)."""
-    chosen = read(params)
-    clips = read_test_clips(pictures, split, original, robust)
+    chosen = read_params(params)
+    clips = read_attacked_clips(pictures, split, original, robust)
     with progress_bar() as progress:
         checks = check_models(
             {"original": original, "robust": robust},

@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from advaudio.evaluation.black_box import white_box_beats_black_box
-from advaudio.evaluation.clip_results import read_clip_results
-from advaudio.evaluation.rho import rho_over_attacks
-from advaudio.evaluation.worst_case import worst_case
-from advaudio.files import write_json
-from advaudio.params import read
-from stages.command_line import run
+from advaudio.core.command_line import run
+from advaudio.core.files import write_json
+from advaudio.core.params import read_params
+from advaudio.robustness.black_box import white_box_beats_black_box
+from advaudio.robustness.clip_results import read_clip_results
+from advaudio.robustness.rho import rho_over_attacks
+from advaudio.robustness.worst_case import worst_case
 
 
 def main(
@@ -19,7 +19,7 @@ def main(
     metrics: Path = Path("metrics/rho.json"),
 ) -> None:
     """Average ρ over the attacks, each in its own norm (Eq. 14)."""
-    chosen = read(params)
+    chosen = read_params(params)
     threshold = chosen.evaluation.fooling_threshold
     tables = {name: read_clip_results(attacks / name / "clips.csv") for name in chosen.attacks}
     summary = rho_over_attacks(tables, threshold=threshold)

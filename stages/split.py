@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from advaudio.datasets.clip_store import read_table
-from advaudio.datasets.split import split
-from advaudio.files import write_csv
-from advaudio.params import read
-from stages.command_line import run
+from advaudio.clips.clip_store import read_table
+from advaudio.clips.split import split
+from advaudio.core.command_line import run
+from advaudio.core.files import write_csv
+from advaudio.core.params import read_params
 
 
 def main(
@@ -15,7 +15,7 @@ def main(
     parts: Path = Path("data/split.csv"),
 ) -> None:
     """Hold out the test part and deal the rest into folds, by recording unless told otherwise."""
-    chosen = read(params)
+    chosen = read_params(params)
     write_csv(parts, split(read_table(clips), seed=chosen.seed, **chosen.split.model_dump()))
 
 

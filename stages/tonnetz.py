@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from advaudio.datasets.clip_store import ClipStore
-from advaudio.device import torch_devices
-from advaudio.params import read
+from advaudio.clips.clip_store import ClipStore
+from advaudio.core.command_line import progress_bar, run
+from advaudio.core.device import torch_devices
+from advaudio.core.params import read_params
 from advaudio.representations.tonnetz import build_tonnetz
-from stages.command_line import progress_bar, run
 
 
 def main(
@@ -15,7 +15,7 @@ def main(
     pictures: Path = Path("data/tonnetz/pictures.npy"),
 ) -> None:
     """Transform every clip: CQT chroma, then six tonal centroids, as values in [0, 1]."""
-    chosen = read(params)
+    chosen = read_params(params)
     dataset = chosen.chosen_dataset
     with progress_bar() as progress:
         build_tonnetz(

@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from advaudio.datasets.class_names import read_class_names
-from advaudio.evaluation.accuracy import accuracy_over_folds
-from advaudio.files import write_json
+from advaudio.clips.class_names import read_class_names
+from advaudio.core.command_line import progress_bar, run
+from advaudio.core.files import write_json
+from advaudio.core.params import read_params
 from advaudio.models.registry import require_watched
-from advaudio.params import read
+from advaudio.training.accuracy import accuracy_over_folds
 from advaudio.training.checkpoints import remove_finished
 from advaudio.training.folds import train_folds
 from advaudio.training.live import live_curves
 from advaudio.training.outputs import write_outputs
 from advaudio.training.settings import TrainingSettings
-from stages.command_line import progress_bar, run
 
 
 def main(
@@ -31,7 +31,7 @@ def main(
     live: Annotated[Path, typer.Option(help="dvclive's log of the epochs")] = Path("live/train"),
 ) -> None:
     """Train one network per fold on clean pictures; publish the one that validation picks."""
-    chosen = read(params)
+    chosen = read_params(params)
     require_watched(chosen.model, networks)
     class_names = read_class_names(clips)
     budget = chosen.chosen_budget.training

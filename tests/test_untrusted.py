@@ -19,19 +19,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from advaudio.datasets.class_names import read_class_names
-from advaudio.datasets.clip_store import TABLE_FILE, ClipStore, ClipStoreWriter, read_table
+from advaudio.clips.class_names import read_class_names
+from advaudio.clips.clip_store import TABLE_FILE, ClipStore, ClipStoreWriter, read_table
+from advaudio.clips.picture_layout import read_layout
+from advaudio.clips.split_table import read_split
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import open_array, read_json
+from advaudio.core.params import read_params
 from advaudio.datasets.load import load
-from advaudio.errors import AdvaudioError
-from advaudio.evaluation.clip_results import read_clip_results
-from advaudio.files import open_array, read_json
 from advaudio.models.model_file import load_model
 from advaudio.models.pretrained import load_pretrained
 from advaudio.models.registry import build_model
-from advaudio.params import read
-from advaudio.representations.layout import read_layout
+from advaudio.robustness.clip_results import read_clip_results
 from advaudio.training.checkpoints import Checkpoint
-from advaudio.training.samples import read_split
 from tests.datasets.hostile import wav
 
 MARKER = "code-was-run"
@@ -172,17 +172,17 @@ TABLE: list[Hostile] = [
         "split beyond the pictures", "s.csv", lambda: b"sample,label,fold_0\n99,0,train\n", _split, "fit"
     ),
     Hostile("split of fractions", "s.csv", lambda: b"sample,label,fold_0\n0.5,0,train\n", _split, "whole"),
-    Hostile("deep JSON", "d.json", lambda: DEEP, read_json, "Could not read"),
+    Hostile("deep JSON", "d.json", lambda: DEEP, read_json, "Could not read_params"),
     Hostile("JSON that is no layout", "d.json", lambda: b'{"sections": 3}', _layout, "no layout"),
     Hostile(
         "YAML that calls a shell",
         "params.yaml",
         lambda: f'!!python/object/apply:os.system ["touch {MARKER}"]'.encode(),
-        read,
+        read_params,
         "not valid YAML",
     ),
-    Hostile("deep YAML", "params.yaml", lambda: DEEP, read, "not valid YAML"),
-    Hostile("binary YAML", "params.yaml", lambda: b"\xff\xfe\x00", read, "not valid YAML"),
+    Hostile("deep YAML", "params.yaml", lambda: DEEP, read_params, "not valid YAML"),
+    Hostile("binary YAML", "params.yaml", lambda: b"\xff\xfe\x00", read_params, "not valid YAML"),
 ]
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from advaudio.training.numerics import exact_numerics
+from advaudio.core.determinism import exact_training
 
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread() -> Iterator[None]:
     """Torch computes with one thread while a package's tests run."""
-    with exact_numerics(torch.device("cpu"), False):
+    with exact_training(torch.device("cpu"), False):
         yield

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from advaudio.attacks.base import (
+from advaudio.attack_interface.base import (
     Attack,
     Goal,
     Meter,
@@ -22,7 +22,7 @@ from advaudio.attacks.base import (
     one_hot,
     perturbation_norm,
 )
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 
 FINEST = 1.0001
 

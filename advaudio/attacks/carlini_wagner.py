@@ -9,20 +9,20 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from advaudio.attacks.base import (
+from advaudio.attack_interface.base import (
     Attack,
     Goal,
     Meter,
     Model,
     Norm,
     above_zero,
+    bisect_to_boundary,
     column,
-    draw_back,
     logits_and_gradient,
     one_hot,
     perturbation_norm,
 )
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 
 SHRINK = 0.999999
 BISECTIONS = 9
@@ -256,4 +256,6 @@ class CarliniWagner(Attack):
         with torch.no_grad():
             survives = wins(model(truncated))
         current = torch.where(column(survives), truncated, current)
-        return draw_back(model, clean, current, wins, smallest=0.0, bisections=BISECTIONS, bounds=bounds)
+        return bisect_to_boundary(
+            model, clean, current, wins, smallest=0.0, bisections=BISECTIONS, bounds=bounds
+        )

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from advaudio.attacks.base import Attack, Goal, Meter, Model, above_zero, column, draw_back
-from advaudio.errors import AdvaudioError
+from advaudio.attack_interface.base import Attack, Goal, Meter, Model, above_zero, bisect_to_boundary, column
+from advaudio.core.errors import AdvaudioError
 
 OVERSHOOT_BISECTIONS = 5
 ROWS_OF_ONE_BACKWARD = 2048
@@ -130,7 +130,7 @@ class DeepFool(Attack):
         adversarial = pictures.clone()
         if len(rows):
             beyond = (pictures[rows] + (1 + self.overshoot) * total[rows]).clamp(*bounds)
-            adversarial[rows] = draw_back(
+            adversarial[rows] = bisect_to_boundary(
                 model,
                 pictures[rows],
                 beyond,

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from advaudio.attacks.base import (
+from advaudio.attack_interface.base import (
     Attack,
     Goal,
     Meter,
@@ -22,7 +22,7 @@ from advaudio.attacks.base import (
     logits_and_gradient,
     one_hot,
 )
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 
 Direction = Literal["raise", "lower", "both"]
 

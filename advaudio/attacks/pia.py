@@ -10,8 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advaudio.attacks.base import Attack, Goal, Meter, Model, Norm, above_zero, column, perturbation_norm
-from advaudio.errors import AdvaudioError
+from advaudio.attack_interface.base import (
+    Attack,
+    Goal,
+    Meter,
+    Model,
+    Norm,
+    above_zero,
+    column,
+    perturbation_norm,
+)
+from advaudio.core.errors import AdvaudioError
 
 PROPOSALS = 6
 

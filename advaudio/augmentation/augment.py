@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from advaudio.augmentation.pitch_shift import check_scales, pitch_shift
-from advaudio.datasets.clip_store import ClipStore, ClipStoreWriter, encode
-from advaudio.errors import AdvaudioError
-from advaudio.parallel import map_ordered
-from advaudio.progress import Progress, silent
+from advaudio.clips.clip_store import ClipStore, ClipStoreWriter, encode
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.parallel import map_ordered
+from advaudio.core.progress import Progress, silent
 
 SAMPLES_PER_TASK = 2**20
 CLIPS_PER_TASK = 16

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.fft
 import soxr
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 
 N_FFT = 2048
 HOP = 512

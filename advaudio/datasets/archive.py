@@ -21,8 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
 
-from advaudio.errors import AdvaudioError
-from advaudio.progress import Progress, silent
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.progress import Progress, silent
 
 MEBIBYTE = 2**20
 LARGEST_FILE = 1024 * MEBIBYTE

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from advaudio.datasets.clip_store import encode
+from advaudio.clips.clip_store import encode
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
 LOWEST_RATE = 1_000

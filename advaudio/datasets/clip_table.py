@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from advaudio.core.errors import AdvaudioError
 from advaudio.datasets.source import Source
-from advaudio.errors import AdvaudioError
 
 COLUMNS = ("file", "clip", "label", "class_name", "fold", "source")
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from advaudio.core.errors import AdvaudioError
 from advaudio.datasets.demo_sounds import MODELS, SAMPLE_RATE, Signal, coloured_noise, reverberate
 from advaudio.datasets.source import Clip, Source
-from advaudio.errors import AdvaudioError
 
 CLASS_NAMES: tuple[str, ...] = tuple(MODELS)
 FOLDS = 5

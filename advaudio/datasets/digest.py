@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from advaudio.progress import Progress, silent
+from advaudio.core.progress import Progress, silent
 
 MEBIBYTE = 2**20
 

@@ -15,12 +15,12 @@ from typing import Any
 import filelock
 import requests
 
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import write_json
+from advaudio.core.progress import Progress, silent
 from advaudio.datasets.archive import check_free_space
 from advaudio.datasets.digest import file_digest
 from advaudio.datasets.source import Remote
-from advaudio.errors import AdvaudioError
-from advaudio.files import write_json
-from advaudio.progress import Progress, silent
 
 BLOCK = 2**18
 MEBIBYTE = 2**20

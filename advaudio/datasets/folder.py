@@ -13,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
+from advaudio.core.errors import AdvaudioError
 from advaudio.datasets.archive import Container
 from advaudio.datasets.clip_table import read_metadata
 from advaudio.datasets.source import Source
-from advaudio.errors import AdvaudioError
 
 TABLE = "clips.csv"
 

@@ -10,6 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from advaudio.clips.clip_store import SAMPLE_RATE, ClipStoreWriter
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import write_json
+from advaudio.core.parallel import map_ordered
+from advaudio.core.progress import Progress, silent
 from advaudio.datasets.archive import (
     MEBIBYTE,
     READ_ERRORS,
@@ -19,16 +24,11 @@ from advaudio.datasets.archive import (
     open_container,
 )
 from advaudio.datasets.audio import EXTENSIONS, BadAudio, Decoded, decode_audio, resample
-from advaudio.datasets.clip_store import SAMPLE_RATE, ClipStoreWriter
 from advaudio.datasets.clip_table import check_classes, check_table
 from advaudio.datasets.digest import file_digest
 from advaudio.datasets.download import fetch, working_alone
 from advaudio.datasets.report import build_report
 from advaudio.datasets.source import Source, find_source
-from advaudio.errors import AdvaudioError
-from advaudio.files import write_json
-from advaudio.parallel import map_ordered
-from advaudio.progress import Progress, silent
 
 REPORT_FILE = "dataset.json"
 FILES_PER_TASK = 16

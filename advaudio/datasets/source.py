@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 
 if TYPE_CHECKING:
     import pandas as pd

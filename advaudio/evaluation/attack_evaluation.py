@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from advaudio.attacks.base import Norm
-from advaudio.errors import AdvaudioError
+from advaudio.attack_interface.base import Norm
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import ArrayWriter, write_csv
+from advaudio.core.parallel import map_ordered
+from advaudio.core.progress import Progress, silent
 from advaudio.evaluation.chunk import (
     Chunk,
     ChunkResult,
@@ -20,12 +23,9 @@ from advaudio.evaluation.chunk import (
     model_digest,
     run_chunk,
 )
-from advaudio.evaluation.clip_results import COLUMNS, MODELS
-from advaudio.evaluation.fooling_curve import Array
 from advaudio.evaluation.preflight import predict
-from advaudio.files import ArrayWriter, write_csv
-from advaudio.parallel import map_ordered
-from advaudio.progress import Progress, silent
+from advaudio.robustness.clip_results import COLUMNS, MODELS
+from advaudio.robustness.fooling_curve import Array
 
 CHUNK_ON_CPU = 24
 CHUNK_ON_GPU = 512
@@ -40,7 +40,7 @@ class AttackEvaluation:
     name, norm
         Of the attack.
     table
-        One row per model and clip; see `advaudio.evaluation.clip_results`.
+        One row per model and clip; see `advaudio.robustness.clip_results`.
     ladder
         The budgets that were available, cheapest first.
     examples
@@ -120,7 +120,7 @@ def evaluate_attack(
     Parameters
     ----------
     name
-        See `advaudio.attacks.registry`.
+        See `advaudio.attack_interface.registry`.
     original, robust
         Files or modules: pictures (N, 1, height, width) in [0, 1] to logits.
     pictures
@@ -138,7 +138,7 @@ def evaluate_attack(
     devices
         Torch devices; clips are dealt to them.
     workers
-        See `advaudio.parallel.map_ordered`.
+        See `advaudio.core.parallel.map_ordered`.
     examples
         How many clips to keep pictures of.
     decibels_per_unit

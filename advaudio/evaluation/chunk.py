@@ -7,8 +7,7 @@ import functools
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
-from advaudio import parallel
-from advaudio.attacks.base import Attack, Goal, Outcome
-from advaudio.attacks.registry import make_attack
-from advaudio.evaluation.fooling_curve import Array
-from advaudio.files import atomic_path, library_writes
+from advaudio.attack_interface.base import Attack, Goal, Outcome
+from advaudio.attack_interface.registry import make_attack
+from advaudio.core import parallel
+from advaudio.core.determinism import exact_attack
+from advaudio.core.files import atomic_path, library_writes
 from advaudio.models import classifier, model_file, registry, resnet56
 from advaudio.models.model_file import load_model, read_metadata
 from advaudio.models.registry import own_code
+from advaudio.robustness.fooling_curve import Array
 
 NETWORKS = (classifier, model_file, registry, resnet56)
 """Modules that the published networks are made of."""
@@ -79,7 +79,7 @@ def run_chunk(task: Chunk) -> ChunkResult:
         if earlier is not None:
             return earlier
     device = torch.device(parallel.device())
-    with reproducible(device):
+    with exact_attack(device):
         result = _attack(task, load(task.model, str(device)), device)
     if kept is not None:
         with atomic_path(kept) as temporary, library_writes():
@@ -130,24 +130,6 @@ def load(source: ModelSource, device: str) -> nn.Module:
 @functools.lru_cache(maxsize=2)
 def _load_file(path: Path, written: tuple[int, int] | None, device: str) -> nn.Module:
     return load_model(path, device)
-
-
-@contextmanager
-def reproducible(device: torch.device) -> Iterator[None]:
-    """On a CPU sum in one order whatever the number of cores; on a GPU let cuDNN choose deterministic kernels.
-
-    cuDNN's autotuner stays off too: the batches shrink, and every new size would be tuned anew.
-    """
-    cudnn = torch.backends.cudnn
-    threads, before = torch.get_num_threads(), (cudnn.deterministic, cudnn.benchmark)
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before
-        torch.set_num_threads(threads)
 
 
 def _attack(task: Chunk, model: nn.Module, device: torch.device) -> ChunkResult:

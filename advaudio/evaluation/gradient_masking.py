@@ -16,14 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advaudio.attacks.base import Goal, column
+from advaudio.attack_interface.base import Goal, column
 from advaudio.attacks.bim import bim
-from advaudio.evaluation.chunk import ModelSource, load, reproducible
-from advaudio.evaluation.fooling_curve import Array
+from advaudio.core.determinism import exact_attack
+from advaudio.core.parallel import device as task_device
+from advaudio.core.parallel import map_ordered
+from advaudio.core.progress import Progress, silent
+from advaudio.evaluation.chunk import ModelSource, load
 from advaudio.evaluation.preflight import share_without_gradient
-from advaudio.parallel import device as task_device
-from advaudio.parallel import map_ordered
-from advaudio.progress import Progress, silent
+from advaudio.robustness.fooling_curve import Array
 
 CHECKS = (
     "gradients_do_not_vanish",
@@ -85,7 +86,7 @@ def masking_checks(
     """
     torch_device = torch.device(device)
     model = load(source, device)
-    with reproducible(torch_device):
+    with exact_attack(torch_device):
         whole = torch.as_tensor(np.array(pictures, dtype=np.float32), device=torch_device)[:, None]
         truth = torch.as_tensor(np.asarray(labels), device=torch_device, dtype=torch.int64)
         with torch.no_grad():

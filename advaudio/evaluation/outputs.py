@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from advaudio.core.files import write_csv, write_json
 from advaudio.evaluation.attack_evaluation import AttackEvaluation
-from advaudio.evaluation.clip_results import MODELS, write_clip_results
-from advaudio.evaluation.fooling_curve import fooling_rate
-from advaudio.evaluation.headline import detailed_metrics
-from advaudio.evaluation.rho import perturbations
-from advaudio.files import write_csv, write_json
+from advaudio.robustness.clip_results import MODELS, write_clip_results
+from advaudio.robustness.fooling_curve import fooling_rate
+from advaudio.robustness.headline import detailed_metrics
+from advaudio.robustness.rho import perturbations
 
 CLIPS = "clips.csv"
 DETAILS = "details.json"

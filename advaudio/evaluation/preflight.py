@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advaudio.errors import AdvaudioError
-from advaudio.evaluation.chunk import ModelSource, load, reproducible
-from advaudio.evaluation.fooling_curve import Array
+from advaudio.core.determinism import exact_attack
+from advaudio.core.errors import AdvaudioError
+from advaudio.evaluation.chunk import ModelSource, load
+from advaudio.robustness.fooling_curve import Array
 
 BATCH = 64
 
@@ -34,7 +35,7 @@ def predict(source: ModelSource, pictures: Array, device: str = "cpu") -> Array:
     torch_device = torch.device(device)
     model = load(source, device)
     parts = []
-    with reproducible(torch_device), torch.no_grad():
+    with exact_attack(torch_device), torch.no_grad():
         for start in range(0, len(whole), BATCH):
             batch = torch.as_tensor(whole[start : start + BATCH], device=torch_device)[:, None]
             logits = model(batch)

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from advaudio.errors import AdvaudioError
-from advaudio.files import atomic_path, library_writes
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import atomic_path, library_writes
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from advaudio.models.classifier import AuxiliaryHead, Classifier, FixedAdaptivePool
 from advaudio.models.resnet56 import ResNet56
 

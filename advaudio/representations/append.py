@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from advaudio.errors import AdvaudioError
-from advaudio.files import ArrayWriter, open_array, read_json, write_json
-from advaudio.progress import Progress, silent
+from advaudio.clips.picture_layout import layout, layout_path
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import ArrayWriter, open_array, read_json, write_json
+from advaudio.core.progress import Progress, silent
 from advaudio.representations.backend import Array, concatenate
-from advaudio.representations.layout_json import layout, layout_path
 from advaudio.representations.picture import unit_picture
 
 ROWS_PER_CHUNK = 256

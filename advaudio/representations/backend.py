@@ -13,9 +13,8 @@ from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 import scipy.fft
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 
 Array: TypeAlias = Any
 """A numpy.ndarray or a torch.Tensor; a function returns the kind that it was given, on the same device."""
@@ -29,12 +28,12 @@ def is_tensor(array: Array) -> bool:
     return type(array).__module__.partition(".")[0] == "torch"
 
 
-def where_is(array: Array) -> str | None:
+def device_of(array: Array) -> str | None:
     """Torch name of the device that `array` lies on, None for a NumPy array."""
     return str(array.device) if is_tensor(array) else None
 
 
-def put(array: np.ndarray[Any, Any], device: str | None) -> Array:
+def to_device(array: np.ndarray[Any, Any], device: str | None) -> Array:
     """`array` as a tensor on `device`, or as it is for None."""
     if device is None:
         return array
@@ -56,7 +55,7 @@ def constants(
         @lru_cache(maxsize=keep)
         @wraps(make)
         def made(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Array:
-            return put(make(*args, **kwargs), device)
+            return to_device(make(*args, **kwargs), device)
 
         return made  # type: ignore[return-value]
 
@@ -135,7 +134,7 @@ def log2(array: Array) -> Array:
     return array.log2() if is_tensor(array) else np.log2(array)
 
 
-def largest(array: Array, axes: int | Sequence[int]) -> Array:
+def amax(array: Array, axes: int | Sequence[int]) -> Array:
     """Maximum over `axes`, which stay with length 1."""
     axes = (axes,) if isinstance(axes, int) else tuple(axes)
     return array.amax(dim=axes, keepdim=True) if is_tensor(array) else array.max(axis=axes, keepdims=True)
@@ -162,7 +161,7 @@ def contiguous(array: Array, axes: Sequence[int]) -> Array:
     return np.array(array.transpose(axes), order="C")
 
 
-def product(left: Array, right: Array) -> Array:
+def matmul(left: Array, right: Array) -> Array:
     """Matrix product, which the same thread's next call may overwrite.
 
     NumPy would ask the system for the memory of every large result, which takes as long as computing it.
@@ -274,8 +273,3 @@ def frames(audio: Array, length: int, hop: int) -> Array:
     if is_tensor(audio):
         return audio.unfold(-1, length, hop)
     return np.lib.stride_tricks.sliding_window_view(audio, length, axis=-1)[..., ::hop, :]
-
-
-def one_thread() -> threadpool_limits:
-    """Context in which BLAS uses one thread, so that results do not depend on the number of cores."""
-    return threadpool_limits(limits=1)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from advaudio.errors import AdvaudioError
-from advaudio.representations.backend import Array, constants, frames, stack, to_length, where_is
+from advaudio.core.errors import AdvaudioError
+from advaudio.representations.backend import Array, constants, device_of, frames, stack, to_length
 from advaudio.representations.halving import halve
 from advaudio.representations.tuning import TUNINGS
 
@@ -131,7 +131,7 @@ def octave_sum(audio: Array, tuning: Array, sample_rate: int, *, hop_length: int
     for _ in range(halvings):
         audio = halve(audio)
     hop = hop_length >> halvings
-    filters = _filters(where_is(audio))(sample_rate / 2**halvings)
+    filters = _filters(device_of(audio))(sample_rate / 2**halvings)
     window = filters.shape[1]
     octaves = []
     for _ in range(OCTAVES):

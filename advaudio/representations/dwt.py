@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from advaudio.progress import Progress, silent
+from advaudio.core.progress import Progress, silent
 from advaudio.representations import streaming
 from advaudio.representations.backend import (
     Array,
     as_complex,
     concatenate,
     contiguous,
+    device_of,
     frames,
     irfft,
     is_tensor,
+    matmul,
     numeric_array,
-    product,
-    put,
     rfft,
+    to_device,
     to_length,
     typed,
-    where_is,
 )
 from advaudio.representations.picture import (
     Size,
@@ -54,14 +54,15 @@ from advaudio.representations.wavelet_plan import (
 )
 
 if TYPE_CHECKING:
-    from advaudio.datasets.clip_store import ClipStore
+    from advaudio.clips.clip_store import ClipStore
 
 
 @lru_cache(maxsize=16)
 def _matrices(device: str | None, plan: Plan) -> list[tuple[Array, Array]]:
     # One look-up for all groups: hashing a plan takes as long as a small matrix product.
     return [
-        (put(wavelet_matrix(plan, group), device), put(frame_weights(group), device)) for group in plan.groups
+        (to_device(wavelet_matrix(plan, group), device), to_device(frame_weights(group), device))
+        for group in plan.groups
     ]
 
 
@@ -105,7 +106,7 @@ def coefficients(audio: Array, plan: Plan) -> list[Array]:
     """
     audio = numeric_array(audio)
     grids = _grids(_segments(audio, plan), plan)
-    matrices = _matrices(where_is(audio), plan)
+    matrices = _matrices(device_of(audio), plan)
     found = []
     for group, (wavelets, _) in zip(plan.groups, matrices, strict=True):
         parts = _group_coefficients(grids[group.grid], plan, group, wavelets)
@@ -162,7 +163,7 @@ def _half_frames(segments: Array, plan: Plan) -> Array:
     # Weighted energy of each hop as a frame's first half, and as its second: (2, segments, hops, scales).
     grids = _grids(segments, plan)
     found = []
-    for group, (wavelets, weights) in zip(plan.groups, _matrices(where_is(segments), plan), strict=True):
+    for group, (wavelets, weights) in zip(plan.groups, _matrices(device_of(segments), plan), strict=True):
         parts = _group_coefficients(grids[group.grid], plan, group, wavelets)
         parts *= parts
         count, _, units, columns = parts.shape
@@ -182,7 +183,7 @@ def _group_coefficients(grid: Array, plan: Plan, group: Group, wavelets: Array) 
     times = group.unit * group.rate
     units = plan.segment_hops // group.unit
     pieces = pieces[:, : times * units].reshape(len(grid), units, times, len(wavelets))
-    return product(pieces.swapaxes(1, 2), typed(wavelets, grid))
+    return matmul(pieces.swapaxes(1, 2), typed(wavelets, grid))
 
 
 def pictures(audio: Array, plan: Plan, *, size: Size = (128, 128), dynamic_range: float = 80.0) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from advaudio.representations.backend import Array, constants, frames, is_tensor, to_length, where_is
+from advaudio.representations.backend import Array, constants, device_of, frames, is_tensor, to_length
 
 REACH = 193
 """Samples before and after the centre that the filter has; what soxr returns beyond is rounding."""
@@ -60,7 +60,7 @@ def halve(audio: Array) -> Array:
         # In place: the quotient is taken in float64 and rounded once.
         halved /= np.sqrt(0.5)
         return halved
-    matrix = _matrix(where_is(audio))(str(audio.dtype).removeprefix("torch."))
+    matrix = _matrix(device_of(audio))(str(audio.dtype).removeprefix("torch."))
     blocks = -(-samples // BLOCK)
     padded = to_length(audio, 2 * BLOCK * (blocks - 1) + matrix.shape[0], before=REACH)
     output = frames(padded, matrix.shape[0], 2 * BLOCK) @ matrix

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from advaudio.errors import AdvaudioError
-from advaudio.representations.backend import Array, clip, constants, largest, log10, typed, where, where_is
+from advaudio.core.errors import AdvaudioError
+from advaudio.representations.backend import Array, amax, clip, constants, device_of, log10, typed, where
 
 Filter = Literal["triangle", "box"]
 Size = tuple[int, int]
@@ -28,7 +28,7 @@ def decibel_picture(power: Array, dynamic_range: float) -> Array:
     Shape and type of `power`. The reference is the maximum of each clip over bins and frames; silence has
     none and gives a picture of zeros.
     """
-    reference = largest(power, (-2, -1))
+    reference = amax(power, (-2, -1))
     sounding = reference > 0
     floor = 10.0 ** (-dynamic_range / 10)
     ratio = clip(power / where(sounding, reference, 1.0), floor, 1.0)
@@ -74,7 +74,7 @@ def resize(pictures: Array, size: Size, *, rows: Filter = "triangle", columns: F
         repeats when enlarging, for rows that are not neighbours in any sense.
     """
     height, width = size
-    device = where_is(pictures)
+    device = device_of(pictures)
     if width != pictures.shape[-1]:
         weights = _resize_weights(device)(width, pictures.shape[-1], columns)
         pictures = pictures @ typed(weights, pictures).T

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advaudio.errors import AdvaudioError
-from advaudio.progress import Progress, silent
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.progress import Progress, silent
 from advaudio.representations import streaming
 from advaudio.representations.backend import (
     Array,
     clip,
     concatenate,
     constants,
+    device_of,
     frames,
     irfft,
     is_tensor,
     numeric_array,
     rfft,
     to_length,
-    where_is,
 )
 from advaudio.representations.picture import (
     Size,
@@ -40,7 +40,7 @@ from advaudio.representations.picture import (
 from advaudio.representations.resampling import at_rate
 
 if TYPE_CHECKING:
-    from advaudio.datasets.clip_store import ClipStore
+    from advaudio.clips.clip_store import ClipStore
 
 FRAMES_PER_BLOCK = 256
 """Frames that a CPU transforms at a time."""
@@ -90,7 +90,7 @@ def _centred(audio: Array, n_fft: int, hop_length: int) -> Array:
 
 def _spectra(centred: Array) -> Array:
     n_fft = centred.shape[-1]
-    window = _window(where_is(centred))(n_fft, str(centred.dtype).removeprefix("torch."))
+    window = _window(device_of(centred))(n_fft, str(centred.dtype).removeprefix("torch."))
     return rfft(centred * window, n_fft)
 
 
@@ -170,7 +170,7 @@ def invert(
 def _inverse(spectrum: Array, n_fft: int, hop_length: int, samples: int) -> Array:
     # Least squares (Griffin & Lim 1984): windowed overlap-add over the sum of squared windows.
     pieces = irfft(spectrum.swapaxes(-1, -2), n_fft)
-    window = _window(where_is(pieces))(n_fft, str(pieces.dtype).removeprefix("torch."))
+    window = _window(device_of(pieces))(n_fft, str(pieces.dtype).removeprefix("torch."))
     pieces = pieces * window
     columns = pieces.shape[-2]
     length = n_fft + hop_length * (columns - 1)

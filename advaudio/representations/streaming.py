@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advaudio.errors import AdvaudioError
-from advaudio.files import ArrayWriter, open_array, write_json
-from advaudio.parallel import map_ordered
-from advaudio.progress import Progress, silent
-from advaudio.representations.backend import Array, one_thread
-from advaudio.representations.layout_json import layout, layout_path
+from advaudio.clips.picture_layout import layout, layout_path
+from advaudio.core.determinism import one_blas_thread
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import ArrayWriter, open_array, write_json
+from advaudio.core.parallel import map_ordered
+from advaudio.core.progress import Progress, silent
+from advaudio.representations.backend import Array
 from advaudio.representations.picture import Size
 
 if TYPE_CHECKING:
-    from advaudio.datasets.clip_store import ClipStore
+    from advaudio.clips.clip_store import ClipStore
 
 CLIPS_PER_TASK = 16
 SAMPLES_PER_DEVICE_BATCH = 2**24
@@ -131,7 +132,7 @@ def build(
 
 def _chunks(store: ClipStore, length: int, clips: int) -> list[Chunk]:
     # Imported here, where a store is at hand already: the workers need neither it nor pandas.
-    from advaudio.datasets.clip_store import SAMPLES_FILE
+    from advaudio.clips.clip_store import SAMPLES_FILE
 
     offsets = store.table["offset"].tolist()
     lengths = store.table["length"].tolist()
@@ -144,7 +145,7 @@ def _chunks(store: ClipStore, length: int, clips: int) -> list[Chunk]:
 
 def _pictures_on_cpu(transform: Transform, chunk: Chunk) -> np.ndarray[Any, Any]:
     clips = chunk.read()
-    with one_thread():
+    with one_blas_thread():
         # One clip at a time keeps the working set in the processor's cache.
         pictures = [transform(clip[None].astype(np.float32) / np.float32(FULL_SCALE)) for clip in clips]
     return np.concatenate(pictures)

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advaudio.errors import AdvaudioError
-from advaudio.progress import Progress, silent
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.progress import Progress, silent
 from advaudio.representations import streaming
-from advaudio.representations.backend import Array, constants, largest, numeric_array, single, where, where_is
+from advaudio.representations.backend import Array, amax, constants, device_of, numeric_array, single, where
 from advaudio.representations.constant_q import BINS_PER_OCTAVE, early_halvings, octave_sum
 from advaudio.representations.picture import Size, check_positive, check_size, unit_picture
 from advaudio.representations.resampling import at_rate
 from advaudio.representations.tuning import tuning_index
 
 if TYPE_CHECKING:
-    from advaudio.datasets.clip_store import ClipStore
+    from advaudio.clips.clip_store import ClipStore
 
 CENTROIDS = ("fifths x", "fifths y", "minor thirds x", "minor thirds y", "major thirds x", "major thirds y")
 BOUNDS = (1.0, 1.0, 1.0, 1.0, 0.5, 0.5)
@@ -96,11 +96,11 @@ def chroma(
     early_halvings(sample_rate, hop_length)
     clips = single(audio).reshape(-1, audio.shape[-1])
     bins = octave_sum(clips, tuning_index(clips, sample_rate), sample_rate, hop_length=hop_length)
-    classes = bins @ _chroma_weights(where_is(bins))()
+    classes = bins @ _chroma_weights(device_of(bins))()
     total = classes.sum(-1)[..., None]
     sounding = total >= float(np.finfo(np.float32).tiny)
     if dynamic_range is not None:
-        sounding = sounding & (total >= largest(total, -2) * 10 ** (-dynamic_range / 20))
+        sounding = sounding & (total >= amax(total, -2) * 10 ** (-dynamic_range / 20))
     shares = where(sounding, classes / where(sounding, total, 1.0), 0.0)
     return shares.swapaxes(-1, -2).reshape(*audio.shape[:-1], PITCH_CLASSES, -1)
 
@@ -129,7 +129,7 @@ def centroids(
     float32, shape (..., 6, 1 + samples // hop_length), in the order of `CENTROIDS`, within ±`BOUNDS`.
     """
     classes = chroma(audio, sample_rate=sample_rate, hop_length=hop_length, dynamic_range=dynamic_range)
-    device = where_is(classes)
+    device = device_of(classes)
     values = _centroid_weights(device)() @ classes
     if smoothing > 0:
         values = values @ _smoothing_weights(device)(values.shape[-1], float(smoothing))
@@ -171,7 +171,7 @@ def pictures(
         smoothing=smoothing,
         dynamic_range=dynamic_range,
     )
-    halved = values / _bounds(where_is(values))() / 2 + 0.5
+    halved = values / _bounds(device_of(values))() / 2 + 0.5
     return unit_picture(halved, _check_size(size), rows="box")
 
 

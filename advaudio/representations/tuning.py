@@ -13,17 +13,17 @@ import numpy as np
 
 from advaudio.representations.backend import (
     Array,
+    amax,
     as_real,
     bins_of,
     constants,
     count,
+    device_of,
     double,
     first_maximum,
     indices,
-    largest,
     log2,
     median_of_groups,
-    where_is,
 )
 from advaudio.representations.stft import blocks_of_spectra
 
@@ -68,7 +68,7 @@ def tuning_index(audio: Array, sample_rate: int, *, bins_per_octave: int = 36) -
     loud = height >= median_of_groups(height, clip, clips)[clip]
     deviation = (bins_per_octave * log2(pitch[loud] / REFERENCE)) % 1.0
     deviation = deviation - 1.0 * (deviation >= 0.5)
-    step = bins_of(deviation, _edges(where_is(audio))())
+    step = bins_of(deviation, _edges(device_of(audio))())
     histogram = count(clip[loud] * STEPS + step, clips * STEPS).reshape(clips, STEPS)
     most = first_maximum(histogram)
     most[histogram.sum(-1) == 0] = NO_TUNING
@@ -93,7 +93,7 @@ def _peaks_of(spectra: Array, sample_rate: int) -> tuple[Array, Array, Array]:
     parts = as_real(spectra)
     parts *= parts
     power = parts[..., ::2] + parts[..., 1::2]
-    threshold = PEAK_THRESHOLD * largest(power, -1) ** 0.5
+    threshold = PEAK_THRESHOLD * amax(power, -1) ** 0.5
     magnitude = power[..., first - 1 : stop + 1] ** 0.5
     below, here, above = magnitude[..., :-2], magnitude[..., 1:-1], magnitude[..., 2:]
     where = indices((here > threshold) & (here > below) & (here >= above))

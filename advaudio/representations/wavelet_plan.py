@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 
 TAIL = 2e-6
 """Amplitude, relative to a wavelet's peak, below which its ends and its spectrum's upper tail are dropped."""

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 import advaudio
-from advaudio.errors import AdvaudioError
-from advaudio.files import atomic_path, library_writes
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import atomic_path, library_writes
 
 FINISHED = "finished"
 _CODE = ("models", "training")

@@ -14,20 +14,21 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from advaudio.device import torch_devices
-from advaudio.errors import AdvaudioError
-from advaudio.files import atomic_path, open_array, read_json, write_json
+from advaudio.clips.split_table import Split, read_split
+from advaudio.core.determinism import exact_training
+from advaudio.core.device import torch_devices
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import atomic_path, open_array, read_json, write_json
+from advaudio.core.parallel import device as task_device
+from advaudio.core.parallel import emit, map_ordered
+from advaudio.core.progress import Progress, silent
 from advaudio.models.model_file import save_model
 from advaudio.models.pretrained import Pretrained, find_weights, load_pretrained
 from advaudio.models.registry import build_model, own_code
-from advaudio.parallel import device as task_device
-from advaudio.parallel import emit, map_ordered
-from advaudio.progress import Progress, silent
 from advaudio.training.checkpoints import FINISHED, Checkpoint, file_digest, open_run, run_digest
 from advaudio.training.loop import Epoch, Plan, train
 from advaudio.training.measures import pgd_accuracies, score
-from advaudio.training.numerics import exact_numerics
-from advaudio.training.samples import Samples, Split, picture_facts, read_split
+from advaudio.training.pictures import PictureBatches, picture_facts
 from advaudio.training.settings import DEFENCES, AdversarialSettings, TrainingSettings
 from advaudio.training.watch import Watch
 
@@ -308,7 +309,7 @@ def _train_task(task: _Task) -> dict[str, Any]:
         return finished
     device = torch.device(task_device())
     try:
-        with exact_numerics(device, task.plan.settings.deterministic):
+        with exact_training(device, task.plan.settings.deterministic):
             return _train_fold(task, device)
     except torch.OutOfMemoryError as error:
         raise AdvaudioError(
@@ -321,11 +322,11 @@ def _train_task(task: _Task) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _samples_and_split(
     pictures: Path, split: Path, classes: int, device: torch.device
-) -> tuple[Samples, Split]:
+) -> tuple[PictureBatches, Split]:
     """All folds of a process share the pictures on its device, until `train_folds` ends."""
     array = open_array(pictures)
     parts = read_split(split, classes, len(array))
-    return Samples(array, parts.labels, device), parts
+    return PictureBatches(array, parts.labels, device), parts
 
 
 def _train_fold(task: _Task, device: torch.device) -> dict[str, Any]:

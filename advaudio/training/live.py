@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from advaudio.training.loop import Epoch
 
 _FAILURES = (OSError, sqlite3.Error)  # dvclive opens DVC's databases

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advaudio.errors import AdvaudioError
+from advaudio.clips.split_table import Fold
+from advaudio.core.errors import AdvaudioError
 from advaudio.models.classifier import Classifier
 from advaudio.training.checkpoints import Checkpoint
 from advaudio.training.measures import pgd_accuracy, score
 from advaudio.training.optimisers import build_optimiser, one_cycle, set_learning_rate
-from advaudio.training.samples import Fold, Samples, cut
+from advaudio.training.pictures import PictureBatches, cut
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import step_mode, stepper
 
@@ -82,7 +83,7 @@ class Plan:
 
 def train(
     model: Classifier,
-    samples: Samples,
+    samples: PictureBatches,
     fold: Fold,
     plan: Plan,
     checkpoint: Checkpoint,

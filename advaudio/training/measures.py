@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from advaudio.clips.split_table import Rows
 from advaudio.models.classifier import Classifier
 from advaudio.training.gradients import ascend
-from advaudio.training.samples import Rows, Samples, cut
+from advaudio.training.pictures import PictureBatches, cut
 
 EVALUATION_BATCH = 256
 
@@ -45,7 +46,9 @@ class Score:
         return float(np.mean(np.diag(self.confusion)[present] / totals[present]))
 
 
-def score(model: Classifier, samples: Samples, rows: Rows, classes: int, bfloat16: bool = False) -> Score:
+def score(
+    model: Classifier, samples: PictureBatches, rows: Rows, classes: int, bfloat16: bool = False
+) -> Score:
     """Score `model` on the pictures `rows`; the model is left in evaluation mode."""
     model.eval()
     device = samples.device
@@ -63,7 +66,7 @@ def score(model: Classifier, samples: Samples, rows: Rows, classes: int, bfloat1
 
 
 def pgd_accuracy(
-    model: Classifier, samples: Samples, rows: Rows, epsilon: float, steps: int, bfloat16: bool = False
+    model: Classifier, samples: PictureBatches, rows: Rows, epsilon: float, steps: int, bfloat16: bool = False
 ) -> float:
     """Accuracy under an untargeted L∞ PGD attack of `steps` steps of 2.5·ε/steps from the clean picture.
 
@@ -79,7 +82,7 @@ def pgd_accuracy(
 
 
 def pgd_accuracies(
-    model: Classifier, samples: Samples, rows: Rows, epsilons: Sequence[float], steps: int
+    model: Classifier, samples: PictureBatches, rows: Rows, epsilons: Sequence[float], steps: int
 ) -> list[float]:
     """Accuracy under PGD (as `pgd_accuracy`) within each bound of `epsilons`, in their order.
 

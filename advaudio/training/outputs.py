@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from advaudio.files import write_csv, write_json
+from advaudio.core.files import write_csv, write_json
 from advaudio.training.folds import TrainingResult
 
 EPOCHS = "epochs.csv"

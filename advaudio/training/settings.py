@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 
 Defence = Literal["fgsm", "fgsm_rs", "pgd"]
 Compile = Literal["auto", "always", "off"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from advaudio.progress import Progress
+from advaudio.core.progress import Progress
 from advaudio.training.loop import Epoch, Speed
 
 

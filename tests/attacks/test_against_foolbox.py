@@ -8,14 +8,14 @@ import torch
 from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor, nn
 
+from advaudio.attack_interface.base import Attack, Goal, perturbation_norm
 from advaudio.attacks import carlini_wagner
-from advaudio.attacks.base import Attack, Goal, perturbation_norm
 from advaudio.attacks.bim import Bim, bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool
 from advaudio.attacks.jsma import Jsma
 from advaudio.attacks.pia import Pia
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from tests.attacks.networks import Linear, trained_network
 
 Case = tuple[nn.Module, Tensor, Tensor]

@@ -10,14 +10,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advaudio.attacks.base import BACKWARDS, FORWARDS, QUERIES, Attack, Goal, Meter, Model, perturbation_norm
+from advaudio.attack_interface.base import (
+    BACKWARDS,
+    FORWARDS,
+    QUERIES,
+    Attack,
+    Goal,
+    Meter,
+    Model,
+    perturbation_norm,
+)
+from advaudio.attack_interface.registry import make_attack
 from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool, boundaries
 from advaudio.attacks.jsma import Jsma
 from advaudio.attacks.pia import Pia, TopKOracle
-from advaudio.attacks.registry import make_attack
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from tests.attacks.networks import BlackBox, CountingModel, RootOfZero, RoundsAnew, trained_network
 
 Case = tuple[nn.Module, Tensor, Tensor]

@@ -9,8 +9,8 @@ import pytest
 
 from advaudio.augmentation.augment import augment
 from advaudio.augmentation.pitch_shift import pitch_shift
-from advaudio.datasets.clip_store import ClipStore, ClipStoreWriter
-from advaudio.errors import AdvaudioError
+from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
+from advaudio.core.errors import AdvaudioError
 
 SCALES = [0.75, 0.9, 1.15, 1.5]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from advaudio.augmentation import pitch_shift as module
 from advaudio.augmentation.pitch_shift import HOP, N_FFT, check_scales, pitch_shift
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 
 RATE = 22_050
 SCALES = (0.75, 0.9, 1.15, 1.5)

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
+from advaudio.clips.split_table import Fold, Split
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
-from advaudio.training.samples import Fold, Split, picture_facts
+from advaudio.training.pictures import picture_facts
 from advaudio.training.settings import TrainingSettings
 from benchmarks import training_race
 from benchmarks.measurements import Measurements

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from advaudio.clips.clip_store import decode
 from advaudio.datasets.audio import BadAudio, Decoded, decode_audio, resample
-from advaudio.datasets.clip_store import decode
 
 RATE = 22_050
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
+from advaudio.core.errors import AdvaudioError
 from advaudio.datasets import demo
 from advaudio.datasets.demo_sounds import MODELS, SAMPLE_RATE, Signal, coloured_noise, reverberate
 from advaudio.datasets.source import Clip, find_source
-from advaudio.errors import AdvaudioError
 
 URBANSOUND8K = [
     "air_conditioner",

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from advaudio.core.errors import AdvaudioError
 from advaudio.datasets import archive
 from advaudio.datasets.download import BLOCK, Patience, fetch, working_alone
 from advaudio.datasets.source import Remote
-from advaudio.errors import AdvaudioError
 from tests.datasets.http_server import Answer, serve
 
 CONTENT = np.random.default_rng(0).bytes(3_000_017)

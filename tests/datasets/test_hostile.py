@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from advaudio.datasets.clip_store import ClipStore
+from advaudio.clips.clip_store import ClipStore
+from advaudio.core.errors import AdvaudioError
 from advaudio.datasets.load import load
-from advaudio.errors import AdvaudioError
 from tests.datasets.hostile import ARCHIVES, CONTENTS, Case, files, make_tar, make_zip, wav
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 import soundfile
 
+from advaudio.clips.clip_store import ClipStore
+from advaudio.core.errors import AdvaudioError
 from advaudio.datasets import load as module
-from advaudio.datasets.clip_store import ClipStore
 from advaudio.datasets.load import load
 from advaudio.datasets.source import Remote, find_source, source_names
-from advaudio.errors import AdvaudioError
 from tests.datasets.generated import make_urbansound8k
 from tests.datasets.hostile import files, make_zip, wav
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advaudio.evaluation.fooling_curve import Array
+from advaudio.robustness.fooling_curve import Array
 
 CLASSES, SIZE = 4, 8
 

@@ -13,16 +13,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advaudio.attacks.base import Attack, Goal, Meter, Model
-from advaudio.errors import AdvaudioError
+from advaudio.attack_interface.base import Attack, Goal, Meter, Model
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.params import read_params
 from advaudio.evaluation import attack_evaluation, chunk
 from advaudio.evaluation.attack_evaluation import AttackEvaluation, draw_targets, evaluate_attack
-from advaudio.evaluation.clip_results import read_clip_results, write_clip_results
 from advaudio.evaluation.preflight import predict
-from advaudio.params import read
+from advaudio.robustness.clip_results import read_clip_results, write_clip_results
 from tests.evaluation.networks import CLASSES, Blobs, pictures_and_labels
 
-ATTACKS = read(Path(__file__).resolve().parents[2] / "params.yaml").attacks
+ATTACKS = read_params(Path(__file__).resolve().parents[2] / "params.yaml").attacks
 LADDERS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "bim_a": ({"precision": 1.1}, [{"steps": 10}]),
     "bim_b": ({"precision": 1.1}, [{"steps": 10}]),
@@ -208,7 +208,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
         ({"ladder": [{"stepz": 3}]}, "no setting stepz"),
         ({"settings": {"growth": 0.5}}, "1.0001 or more"),
         ({"settings": {"code": "nowhere.py"}}, "cannot be imported"),
-        ({"settings": {"code": "advaudio/files.py"}}, "one subclass .* it defines none"),
+        ({"settings": {"code": "advaudio/core/files.py"}}, "one subclass .* it defines none"),
         ({"labels": np.zeros(3, dtype=int)}, "one label"),
         ({"samples": np.zeros(40, dtype=int)}, "same sample number"),
     ],

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advaudio.errors import AdvaudioError
-from advaudio.evaluation.black_box import white_box_beats_black_box
-from advaudio.evaluation.fooling_curve import Array
+from advaudio.core.errors import AdvaudioError
 from advaudio.evaluation.gradient_masking import CHECKS, failed_checks, masking_checks
+from advaudio.robustness.black_box import white_box_beats_black_box
+from advaudio.robustness.fooling_curve import Array
 from tests.attacks.networks import RootOfZero, trained_network
-from tests.evaluation.test_measures import INF, table
+from tests.robustness.test_measures import INF, table
 
 Case = tuple[nn.Module, Array, Array]
 EPSILONS = (0.02, 0.05, 0.1, 0.2)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from advaudio.models.model_file import load_model, read_metadata, save_model
 from advaudio.models.registry import build_model
 

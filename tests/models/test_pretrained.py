@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from advaudio.models.model_file import save_model
 from advaudio.models.pretrained import load_pretrained
 from advaudio.models.registry import build_model

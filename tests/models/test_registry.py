@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from advaudio.models.classifier import Classifier, FixedAdaptivePool, bilinear_matrix
 from advaudio.models.pretrained import load_pretrained
 from advaudio.models.registry import ARCHITECTURES, build_model, own_code, require_watched

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import psutil
 
-from advaudio.sweep.git import experiments, git
+from experiments.sweep.git import experiments, git
 from tests.pipeline.clone import ROOT, Clone, environment
 
 PATIENCE = 900.0
@@ -86,7 +86,7 @@ def queued(clone: Clone, settings: Sequence[str], **variables: str) -> None:
 @contextmanager
 def sweeping(clone: Clone, grid: Grid, *options: str) -> Iterator[subprocess.Popen[str]]:
     """A sweep that runs; whatever is left of it at the end is killed."""
-    process = _start(clone, "-m", "stages.sweep", *grid.settings, *options)
+    process = _start(clone, "-m", "experiments.sweep", *grid.settings, *options)
     try:
         yield process
     finally:

@@ -14,24 +14,15 @@ from typing import Any
 import pytest
 import yaml
 
+from advaudio.core.params import read_params
 from advaudio.datasets.source import source_names
-from advaudio.params import read
-from advaudio.report.cell_page import Files, cell_page
-from advaudio.report.page import render
+from advaudio.report.pages.cell_page import Files, cell_page
+from advaudio.report.pages.page import render
 from tests.pipeline.clone import ROOT, Clone
 from tests.pipeline.imports import imported_files
 from tests.pipeline.recording import Record, below, leaves_of
 from tests.tally import COVERED
 
-DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-STAGES: dict[str, Any] = DVC_YAML["stages"]
-ATTACKS = read(ROOT / "params.yaml").attacks
-SELECTED: dict[str, Callable[[], list[str]]] = {
-    # The source is imported by the name in `dataset`, an attack by the path in its settings. The file
-    # itself is selected by dvc.yaml; what any of them needs is listed for all.
-    "advaudio/datasets/${dataset}.py": lambda: [f"advaudio/datasets/{name}.py" for name in source_names()],
-    "${item.code}": lambda: [settings["code"] for settings in ATTACKS.values()],
-}
 NOT_AN_INPUT = (
     "params.yaml",  # its parameters are declared one by one
     ".advaudio/",  # checkpoints, each under a digest of all that it depends on
@@ -58,22 +49,6 @@ SHOWS_PARAMETERS = {"report"}
 # These choose a section of params.yaml or of the results, and are no text alone.
 CHOOSING = {"budget", "dataset", "representation"}
 UNUSED_DYNAMIC_RANGE = {"dwt_tonnetz": "stft.dynamic_range"}
-PAGE_FILES = (".html", ".css", ".js")
-
-
-def _declared_code(stage: dict[str, Any]) -> set[str]:
-    return {dep for dep in stage.get("do", stage)["deps"] if dep.endswith(".py") or dep in SELECTED}
-
-
-def _imported(stage: str) -> set[str]:
-    """Code that the stage imports, except the one file that a parameter selects."""
-    imported = imported_files(ROOT / "stages" / f"{stage}.py", ROOT)
-    for selected in _declared_code(STAGES[stage]) & SELECTED.keys():
-        for module in SELECTED[selected]():
-            imported |= imported_files(ROOT / module, ROOT) - {module}
-    return imported
-
-
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_declares_what_it_imports_and_nothing_else(name: str) -> None:
     declared = {dep for dep in _declared_code(STAGES[name]) if "${" not in dep}
@@ -175,7 +150,7 @@ def test_report_shows_the_parameters_that_are_declared_and_no_others(clone: Clon
 
 def _page(clone: Clone, changes: dict[str, Any]) -> str:
     """The report of the clone's results with other parameters, by dotted key."""
-    params = read(clone.folder / "params.yaml").model_dump()
+    params = read_params(clone.folder / "params.yaml").model_dump()
     for key, value in changes.items():
         *parents, last = key.split(".")
         section = params

@@ -58,7 +58,9 @@ def test_experiments_rerun_what_they_change_and_tables_read_them_from_git_and_ca
     assert stages_run(result.stdout) == ["attack@deepfool", "rho", "report"]
     _back_to_baseline(clone)
 
-    told = " ".join(clone.run("python", "-m", "stages.tables", "audible", "other", "HEAD").stderr.split())
+    told = " ".join(
+        clone.run("python", "-m", "experiments.tables", "audible", "other", "HEAD").stderr.split()
+    )
     assert "Left out other: differs in attacks.deepfool.overshoot" in told
     table = pd.read_csv(clone.folder / "report" / "tables" / "tables.csv")
     assert set(table["representation"]) == {"stft", "dwt_tonnetz"}
@@ -69,13 +71,13 @@ def test_experiments_rerun_what_they_change_and_tables_read_them_from_git_and_ca
     assert "Every cell" in page
     assert page.count("<audio") >= 2
 
-    compared = clone.run("python", "-m", "stages.compare", "audible", "workspace").stdout
+    compared = clone.run("python", "-m", "experiments.compare", "audible", "workspace").stdout
     assert "representation" in compared
     assert "accuracy" in compared
 
     cache = clone.folder / ".dvc" / "cache" / "files"
     cache.rename(cache.with_name("elsewhere"))
-    told = clone.run("python", "-m", "stages.tables", "audible", "HEAD").stderr
+    told = clone.run("python", "-m", "experiments.tables", "audible", "HEAD").stderr
     cache.with_name("elsewhere").rename(cache)
     assert "No intervals and curves for audible, HEAD" in " ".join(told.split())
     assert clone.run("git", "status", "--porcelain").stdout == ""

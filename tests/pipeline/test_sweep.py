@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from advaudio.errors import AdvaudioError
-from advaudio.sweep.git import committed_head, git
+from advaudio.core.errors import AdvaudioError
+from experiments.sweep.git import committed_head, git
 from tests.pipeline.clone import Clone
 from tests.pipeline.sweep_scenes import (
     Grid,

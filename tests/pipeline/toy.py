@@ -54,7 +54,7 @@ while target == "metrics/train.json" and hold.exists() and time.time() - began <
     time.sleep(0.05)
 claims = os.environ.get("TOY_GPUS")
 if claims and target == "metrics/train.json":
-    from advaudio.gpu_claim import claim_one, one_gpu_wanted
+    from advaudio.core.gpu_claim import claim_one, one_gpu_wanted
 
     gpu = claim_one(["a", "b"], Path(claims) / "locks") if one_gpu_wanted() else "all"
     (Path(claims) / f"{os.getpid()}.claim").write_text(str(gpu))

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from advaudio.attacks.base import Norm
+from advaudio.attack_interface.base import Norm
+from advaudio.core.files import write_json
 from advaudio.evaluation.attack_evaluation import AttackEvaluation
-from advaudio.evaluation.clip_results import COLUMNS
-from advaudio.evaluation.headline import detailed_metrics
 from advaudio.evaluation.outputs import write_attack
-from advaudio.evaluation.rho import rho_over_attacks
-from advaudio.evaluation.worst_case import worst_case
-from advaudio.files import write_json
-from advaudio.report.cell import Cell, cell_of
+from advaudio.report.cells.cell import Cell, cell_of
+from advaudio.robustness.clip_results import COLUMNS
+from advaudio.robustness.headline import detailed_metrics
+from advaudio.robustness.rho import rho_over_attacks
+from advaudio.robustness.worst_case import worst_case
 from stages.rho import main as rho_stage
 
 PARAMS: dict[str, Any] = yaml.safe_load(

@@ -14,11 +14,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
-from advaudio.report.collect import collect
-from advaudio.report.curves import fooling_charts
-from advaudio.report.listening import flac
-from advaudio.report.masking import masking_blocks
-from advaudio.report.page import (
+from advaudio.report.pages.curves import fooling_charts
+from advaudio.report.pages.listening import flac
+from advaudio.report.pages.masking import masking_blocks
+from advaudio.report.pages.page import (
     Charts,
     Entry,
     Fold,
@@ -29,10 +28,11 @@ from advaudio.report.page import (
     Text,
     render,
 )
-from advaudio.report.page import (
+from advaudio.report.pages.page import (
     Page as Report,
 )
-from advaudio.report.results import write_results
+from experiments.collect import collect
+from experiments.results import write_results
 from tests.report.cells import made_cell
 from tests.report.test_page import CHECKS, HOSTILE
 

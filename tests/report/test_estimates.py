@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from advaudio.report.estimates import Estimate, difference, mean, over_seeds, share_of_clips
+from advaudio.report.cells.estimates import Estimate, difference, mean, over_seeds, share_of_clips
 
 
 @pytest.mark.parametrize(("right", "clips"), [(0, 10), (7, 10), (10, 10), (86, 120), (2000, 2620)])

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from advaudio.datasets.clip_store import ClipStore, ClipStoreWriter
-from advaudio.errors import AdvaudioError
-from advaudio.files import open_array, read_json
-from advaudio.report.example_blocks import listening_blocks
-from advaudio.report.examples import Example
-from advaudio.report.listening import audible, flac, signal_to_noise
-from advaudio.report.page import Sounds, Text
+from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import open_array, read_json
+from advaudio.report.cells.examples import Example
+from advaudio.report.pages.example_blocks import listening_blocks
+from advaudio.report.pages.listening import audible, flac, signal_to_noise
+from advaudio.report.pages.page import Sounds, Text
 from advaudio.representations.stft import build_stft, pictures
 
 RATE, SECONDS = 16_000, 0.7

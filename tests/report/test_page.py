@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from advaudio.report import figures
-from advaudio.report.cell import Curve
-from advaudio.report.curves import fooling_charts, thin
-from advaudio.report.masking import all_passed, masking_blocks, single_step_gap
-from advaudio.report.page import (
+from advaudio.report.cells.cell import Curve
+from advaudio.report.pages import figures
+from advaudio.report.pages.curves import fooling_charts, thin
+from advaudio.report.pages.masking import all_passed, masking_blocks, single_step_gap
+from advaudio.report.pages.page import (
     Block,
     Charts,
     Entry,

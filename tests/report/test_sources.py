@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advaudio.errors import AdvaudioError
-from advaudio.report.sources import Folder, Source, need_array, need_json, need_table
+from advaudio.core.errors import AdvaudioError
+from advaudio.report.cells.sources import Folder, Source, need_array, need_json, need_table
 from tests.faults.damage import DAMAGES, spoil
 
 TABLE = b"epoch,loss\n0,1.5\n1,0.25\n"

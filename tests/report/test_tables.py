@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from advaudio.errors import AdvaudioError
-from advaudio.files import write_json
-from advaudio.report.cell import Cell, cell_of, read_cell
-from advaudio.report.claims import claims
-from advaudio.report.collect import collect
-from advaudio.report.figures import svg
-from advaudio.report.grid import build_grid
-from advaudio.report.results import write_results
-from advaudio.report.sources import Folder
-from advaudio.report.split import split_table
-from advaudio.report.table_files import markdown, tidy
-from advaudio.report.tables import result_tables
-from advaudio.report.trade_off import draw, trade_off
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import write_json
+from advaudio.report.cells.cell import Cell, cell_of, read_cell
+from advaudio.report.cells.sources import Folder
+from advaudio.report.pages.figures import svg
+from advaudio.report.pages.split import split_table
+from advaudio.report.pages.trade_off import draw, trade_off
+from advaudio.report.tables.claims import claims
+from advaudio.report.tables.grid import build_grid
+from advaudio.report.tables.table_files import markdown, tidy
+from advaudio.report.tables.tables import result_tables
+from experiments.collect import collect
+from experiments.results import write_results
 from tests.report.cells import made_cell, write_cell
 from tests.report.conftest import GRID
 

@@ -9,7 +9,7 @@ import pywt
 import scipy.signal
 import torch
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from advaudio.representations import dwt
 from advaudio.representations.wavelet_plan import BEAT, Plan, parse_wavelet
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from advaudio.representations import stft
 
 

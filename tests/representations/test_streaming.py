@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advaudio.datasets.clip_store import ClipStore, ClipStoreWriter
-from advaudio.errors import AdvaudioError
+from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
+from advaudio.clips.picture_layout import read_layout
+from advaudio.core.errors import AdvaudioError
 from advaudio.representations import dwt, stft, tonnetz
 from advaudio.representations.append import append
 from advaudio.representations.dwt import build_dwt
-from advaudio.representations.layout import read_layout
 from advaudio.representations.resampling import resample
 from advaudio.representations.stft import build_stft
 from advaudio.representations.tonnetz import build_tonnetz

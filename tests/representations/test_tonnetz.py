@@ -11,7 +11,7 @@ import soundfile
 import soxr
 import torch
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from advaudio.representations import tonnetz
 from advaudio.representations.halving import halve
 from advaudio.representations.tuning import TUNINGS, tuning_index

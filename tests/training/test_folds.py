@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 import torch
 
-from advaudio.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError
 from advaudio.models.model_file import load_model, read_metadata
 from advaudio.training import folds
 from advaudio.training.checkpoints import FINISHED, open_run, remove_finished
 from advaudio.training.folds import TrainingResult, train_folds
 from advaudio.training.loop import Epoch
-from advaudio.training.samples import Samples
+from advaudio.training.pictures import PictureBatches
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 
 TINY = "tests.training.networks:Tiny"
@@ -78,13 +78,13 @@ def test_training_learns_and_reports_what_the_published_model_does(data: Path) -
 
 
 def test_the_folds_of_a_process_share_the_pictures(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Samples] = []
+    made: list[PictureBatches] = []
 
-    def counted(*arguments: Any) -> Samples:
-        made.append(Samples(*arguments))
+    def counted(*arguments: Any) -> PictureBatches:
+        made.append(PictureBatches(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(folds, "Samples", counted)
+    monkeypatch.setattr(folds, "PictureBatches", counted)
     run(data, epochs=1)
     assert len(made) == 1
     pictures = np.load(data / "pictures.npy")

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from advaudio.device import torch_devices
-from advaudio.errors import AdvaudioError
+from advaudio.core.device import torch_devices
+from advaudio.core.errors import AdvaudioError
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
@@ -22,7 +22,7 @@ from advaudio.training.live import live_curves
 from advaudio.training.loop import Epoch, Speed, best_epoch, collapsed_epoch
 from advaudio.training.measures import Score, pgd_accuracies, pgd_accuracy, score
 from advaudio.training.optimisers import build_optimiser, one_cycle
-from advaudio.training.samples import Samples, cut, picture_facts
+from advaudio.training.pictures import PictureBatches, cut, picture_facts
 from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import step_mode, stepper
 from advaudio.training.watch import Watch
@@ -134,7 +134,7 @@ def test_modes() -> None:
 
 def test_batches_are_the_rows_in_order() -> None:
     pictures = np.random.default_rng(0).random((10, 3, 4), dtype=np.float32)
-    samples = Samples(pictures, np.arange(10), torch.device("cpu"))
+    samples = PictureBatches(pictures, np.arange(10), torch.device("cpu"))
     parts = cut(np.array([7, 1, 4, 9, 0]), 2)
     batches = list(samples.batches(parts))
     assert [tuple(x.shape) for x, _ in batches] == [(2, 1, 3, 4), (2, 1, 3, 4), (1, 1, 3, 4)]
@@ -169,7 +169,7 @@ def test_score_and_pgd_of_a_linear_model_are_exact() -> None:
     pixels = np.array([0.1, 0.42, 0.47, 0.53, 0.56, 0.9], np.float32)
     pictures = np.full((6, 2, 2), 0.5, np.float32)
     pictures[:, 0, 0] = pixels
-    samples = Samples(pictures, np.array([0, 0, 1, 1, 1, 1]), torch.device("cpu"))
+    samples = PictureBatches(pictures, np.array([0, 0, 1, 1, 1, 1]), torch.device("cpu"))
     rows = np.arange(6)
     result = score(model, samples, rows, 2)
     np.testing.assert_array_equal(result.confusion, [[2, 0], [1, 3]])
@@ -192,7 +192,7 @@ def test_within_a_larger_bound_no_more_clips_are_right(resident: bool) -> None:
     model = Classifier(Bump(), mean=0.0, std=1.0, size=(2, 2))
     pictures = np.full((3, 2, 2), 0.5, np.float32)
     pictures[:, 0, 0] = [0.52, 0.505, 0.7]
-    samples = Samples(pictures, np.array([0, 0, 0]), torch.device("cpu"))
+    samples = PictureBatches(pictures, np.array([0, 0, 0]), torch.device("cpu"))
     if resident:
         samples.resident = torch.from_numpy(pictures)
     rows = np.arange(3)

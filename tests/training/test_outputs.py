@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from advaudio.evaluation.accuracy import accuracy_over_folds, drop_ratio
+from advaudio.training.accuracy import accuracy_over_folds, drop_ratio
 from advaudio.training.outputs import confusion_rows, mean_curves
 
 

@@ -92,7 +92,7 @@ def harm_when_parameters_are_read(harm: Callable[[int], None], amount: int) -> N
 
         module.__dict__["read"] = harming_read
 
-    sys.meta_path.insert(0, Finder("advaudio.params", prepare))
+    sys.meta_path.insert(0, Finder("advaudio.core.params", prepare))
 
 
 if "FAULT" in os.environ:

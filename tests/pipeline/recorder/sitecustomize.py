@@ -97,10 +97,10 @@ class NotingDict(dict[str, Any]):
 
 
 def _note_parameters(module: Any, notes: Notes) -> None:
-    """Let `advaudio.params.read` give sections that note every value asked of them."""
+    """Let `advaudio.core.params.read_params` give sections that note every value asked of them."""
     paths: dict[int, str] = {}
     section = module.Section
-    read, look_up, dump = module.read, section.__getattribute__, section.model_dump
+    read, look_up, dump = module.read_params, section.__getattribute__, section.model_dump
 
     def prepare(value: Any, path: str) -> Any:
         if isinstance(value, section):
@@ -133,7 +133,7 @@ def _note_parameters(module: Any, notes: Notes) -> None:
         return prepare(kept[-1], "")
 
     kept: list[Any] = []  # so that no other object gets the id of a section
-    section.__getattribute__, section.model_dump, module.read = looked_up, dumped, noting_read
+    section.__getattribute__, section.model_dump, module.read_params = looked_up, dumped, noting_read
 
 
 class Finder(importlib.abc.MetaPathFinder):
@@ -163,6 +163,6 @@ if (_name := _stage()) and "RECORD_FOLDER" in os.environ:
     os.environ[KEY] = _name
     _notes = Notes(Path(os.environ["RECORD_FOLDER"]) / _name)
     _top = f"{Path.cwd()}{os.sep}"
-    sys.meta_path.insert(0, Finder("advaudio.params", lambda module: _note_parameters(module, _notes)))
+    sys.meta_path.insert(0, Finder("advaudio.core.params", lambda module: _note_parameters(module, _notes)))
     sys.meta_path.insert(0, Finder("safetensors", lambda module: _note_models(module, _notes, _top)))
     sys.addaudithook(_note_files(_notes, _top))

@@ -1,0 +1,1 @@
+"""What the stages hand on about clips: the store of samples, the split, class names, the layout of pictures."""

@@ -1,0 +1,1 @@
+"""What every room stands on: errors, files, parallel work, parameters, devices, determinism, the command line."""

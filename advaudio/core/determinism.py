@@ -1,0 +1,120 @@
+"""The same bits whatever the number of cores: everything that sees to it, from the environment to cuDNN.
+
+Sums have one order if one thread adds them up. BLAS, OpenMP and Numba read their number of threads from the
+environment as they start, so it is set before NumPy and PyTorch are imported: this module imports neither.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def fix_this_process() -> None:
+    """One numeric thread, and OpenBLAS's code for Haswell, for this process and those that it starts.
+
+    OpenBLAS adds up in another order on each kind of CPU, and reads its choice as NumPy starts it. Its code for
+    Haswell (2013) runs on all CPUs with AVX2, so that they all make the same pictures.
+    """
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    if "numpy" not in sys.modules and _has_avx2():
+        os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
+
+
+@contextmanager
+def one_numeric_thread() -> Iterator[None]:
+    """Make processes started inside use one thread in BLAS, OpenMP and Numba."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def one_blas_thread() -> Any:
+    """A context in which BLAS of this process uses one thread."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(limits=1)
+
+
+@contextmanager
+def exact_training(device: torch.device, deterministic: bool) -> Iterator[None]:
+    """Inside: on the CPU one numeric thread; on CUDA that device, with deterministic kernels if asked for."""
+    import torch
+
+    if device.type == "cpu":
+        with _one_torch_thread():
+            yield
+        return
+    # cuBLAS reads this when its first handle is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(deterministic)
+    try:
+        with _cudnn(deterministic=deterministic, benchmark=not deterministic), torch.cuda.device(device):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@contextmanager
+def exact_attack(device: torch.device) -> Iterator[None]:
+    """Inside: on the CPU one numeric thread; on CUDA deterministic kernels of cuDNN.
+
+    cuDNN's autotuner stays off: the batches shrink, and every new size would be tuned again.
+    """
+    with _cudnn(deterministic=True, benchmark=False):
+        if device.type == "cpu":
+            with _one_torch_thread():
+                yield
+        else:
+            yield
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _cudnn(*, deterministic: bool, benchmark: bool) -> Iterator[None]:
+    import torch
+
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = deterministic, benchmark
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
+
+
+def _has_avx2() -> bool:
+    """Whether this is an x86-64 CPU with AVX2, as Linux tells."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return {"avx2", "fma"} <= set(flags)

@@ -1,0 +1,1 @@
+"""Reading the results of one cell."""

@@ -1,0 +1,342 @@
+"""The results of one cell of the grid: one data set, one representation, one model, original and robust.
+
+A cell is read from a tree of files (see `sources`) or from a *record*, one JSON file with all of it:
+
+| key | content |
+|---|---|
+| `params` | params.yaml of the run |
+| `training` | `original` and `robust`: metrics/train.json and metrics/train_fgsm.json |
+| `attacks` | name of each attack → outputs/attacks/<name>/details.json; of a tree without outputs/ just its `metrics`; empty if only the trainings ended |
+| `rho` | outputs/rho.json; of a tree without outputs/ just its `mean` |
+| `masking` | outputs/masking.json, if there is one |
+| `what`, `command`, `commit`, `hardware`, `software`, `date`, `seconds` | where it comes from; each may be missing |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from advaudio.core.errors import AdvaudioError
+from advaudio.report.cells.estimates import Estimate, difference, mean, share_of_clips
+from advaudio.report.cells.sources import Folder, Source, need_json, need_params, read_json
+from advaudio.report.cells.words import dataset_name, model_name, representation_name
+
+MODELS = ("original", "robust")
+PROVENANCE = ("what", "command", "commit", "hardware", "software", "date", "seconds")
+
+UNDER_PGD = "pgd_accuracy_at_"
+"""Before the bound in the names of metrics/train.json and metrics/train_fgsm.json."""
+
+METRIC_KEYS = {
+    "fooling_rate": "fooling_rate",
+    "auc": "auc",
+    "epsilon_90": "epsilon_90",
+    "perturbation": "mean_perturbation",
+    "robust_fooling_rate": "robust_fooling_rate_under_bound",
+    "rho": "rho",
+}
+"""Name in metrics/attacks/<name>.json → name in details.json."""
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Corners of a fooling curve: perturbations, and the fooling rate (0 to 1) from each on."""
+
+    epsilon: list[float]
+    fooling_rate: list[float]
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """One attack on both models; what is not known is None.
+
+    Attributes
+    ----------
+    norm
+        `linf`, `l2` or `l0`.
+    fooling_rate, epsilon_90, auc
+        Of the original model.
+    robust_within_bound
+        Fooling rate of the robust model within the original model's bound (Table II).
+    robust_fooling_rate
+        The same without a bound.
+    rho
+        Eq. 14.
+    reached
+        Model → whether its fooling rate reached the threshold.
+    decibels
+        Median over the fooled clips of the original model of the spectrogram's root-mean-square change.
+    curves
+        Model → its fooling curve.
+    cost
+        Model → work per clip: `forwards`, `backwards`, `queries`, `iterations`.
+    """
+
+    norm: str | None
+    fooling_rate: Estimate | None
+    epsilon_90: Estimate | None
+    auc: Estimate | None
+    robust_within_bound: Estimate | None
+    robust_fooling_rate: Estimate | None
+    rho: Estimate | None
+    reached: Mapping[str, bool]
+    decibels: float | None
+    curves: Mapping[str, Curve]
+    cost: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Results of a cell; see the module.
+
+    Attributes
+    ----------
+    name
+        Of the experiment, folder or file.
+    accuracy
+        Model → accuracy over the test clips, mean over the folds.
+    accuracy_under_pgd
+        Model → bound of PGD-20 in 255ths, such as "2" → the same under that attack; empty where it was not run.
+    robust_within_bound, rho
+        Means over the attacks that reach the threshold on the original model (Table II), and on both (ρ,
+        Table III).
+    rho_l2
+        ρ with the L2 norm for every attack.
+    """
+
+    name: str
+    record: Record
+    accuracy: Mapping[str, Estimate]
+    accuracy_under_pgd: Mapping[str, Mapping[str, Estimate]]
+    attacks: Mapping[str, AttackResult]
+    robust_within_bound: Estimate | None
+    rho: Estimate | None
+    rho_l2: float | None
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Parameters of the run."""
+        params: Mapping[str, Any] = self.record["params"]
+        return params
+
+    @property
+    def dataset(self) -> str:
+        """Name in params.yaml."""
+        return str(self.params["dataset"])
+
+    @property
+    def representation(self) -> str:
+        """Name in params.yaml."""
+        return str(self.params["representation"])
+
+    @property
+    def model(self) -> str:
+        """Name in params.yaml."""
+        return str(self.params["model"])
+
+    @property
+    def threshold(self) -> float:
+        """Fooling rate that defines ε₉₀."""
+        return float(self.params["evaluation"]["fooling_threshold"])
+
+    @property
+    def title(self) -> str:
+        """Such as "AlexNet on ESC-10, DWT + tonnetz"."""
+        return (
+            f"{model_name(self.model)} on {dataset_name(self.dataset)}, "
+            f"{representation_name(self.representation)}"
+        )
+
+    @property
+    def drop(self) -> Estimate | None:
+        """Accuracy that adversarial training cost, original − robust."""
+        return difference(self.accuracy["original"], self.accuracy["robust"])
+
+    @property
+    def drop_ratio(self) -> Estimate | None:
+        """The same in per cent of the original accuracy (Table I)."""
+        drop, original = self.drop, self.accuracy["original"].value
+        return drop.scaled(100 / original) if drop is not None and original > 0 else None
+
+    @property
+    def short_attacks(self) -> list[str]:
+        """Attacks that did not reach the threshold on the original model."""
+        return [name for name, result in self.attacks.items() if not result.reached.get("original", False)]
+
+
+def read_record(source: Source) -> Record:
+    """Gather a record from a tree of files.
+
+    Raises
+    ------
+    AdvaudioError
+        If a file is missing or damaged, or the tree has details of some attacks and not of others.
+    """
+    params = need_params(source)
+    try:
+        names = list(params["attacks"])
+    except (KeyError, TypeError) as error:
+        raise AdvaudioError(f"params.yaml of {source.name} has no `attacks`.") from error
+    record: Record = {
+        **source.provenance,
+        "params": params,
+        "training": {
+            "original": need_json(source, "metrics/train.json"),
+            "robust": need_json(source, "metrics/train_fgsm.json"),
+        },
+    }
+    if read_json(source, f"outputs/attacks/{names[0]}/details.json") is None:
+        record["rho"] = {"mean": need_json(source, "metrics/rho.json")["rho"]}
+        record["attacks"] = {name: _headline(source, name) for name in names}
+    else:
+        record["rho"] = need_json(source, "outputs/rho.json")
+        record["attacks"] = {
+            name: need_json(source, f"outputs/attacks/{name}/details.json") for name in names
+        }
+    masking = read_json(source, "outputs/masking.json")
+    return record if masking is None else {**record, "masking": masking}
+
+
+def read_cell(source: Source) -> Cell:
+    """Read a cell from a tree of files; see `read_record`."""
+    return cell_of(read_record(source), source.name)
+
+
+def read_cell_file(path: Path) -> Cell:
+    """Read a cell from a record."""
+    record = need_json(Folder(path.parent, str(path)), path.name)
+    if not isinstance(record, dict):
+        raise AdvaudioError(f"{path} holds no record of a cell; see advaudio/report/cells/cell.py for its keys.")
+    return cell_of(record, str(path))
+
+
+def cell_of(record: Record, name: str) -> Cell:
+    """The cell of a record.
+
+    Raises
+    ------
+    AdvaudioError
+        If the record lacks a key.
+    """
+    try:
+        attacks = {attack: _attack(details) for attack, details in record["attacks"].items()}
+        clips = _test_clips(record)
+        rho = record["rho"]
+        for key in ("dataset", "representation", "model", "defence", "budget", "seed"):
+            record["params"][key]
+        float(record["params"]["evaluation"]["fooling_threshold"])
+        training = {model: record["training"][model] for model in MODELS}
+        accuracy = {model: _accuracy(training[model]["accuracy"], clips) for model in MODELS}
+        under_pgd = {
+            model: {
+                name.removeprefix(UNDER_PGD): _accuracy(value, clips)
+                for name, value in training[model].items()
+                if name.startswith(UNDER_PGD)
+            }
+            for model in MODELS
+        }
+        mean_rho = None
+        if rho["mean"] is not None:
+            comparable = mean(attacks[attack].rho for attack in rho.get("comparable", ()))
+            mean_rho = comparable or Estimate(float(rho["mean"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AdvaudioError(
+            f"{name} is no complete record of a cell: {type(error).__name__} {error}. "
+            "See advaudio/report/cells/cell.py for its keys."
+        ) from error
+    return Cell(
+        name=name,
+        record={**record, "params": _without_folders(record["params"]), **_with_black_box(record)},
+        accuracy=accuracy,
+        accuracy_under_pgd=under_pgd,
+        attacks=attacks,
+        robust_within_bound=mean(
+            result.robust_within_bound for result in attacks.values() if result.reached["original"]
+        ),
+        rho=mean_rho,
+        rho_l2=rho.get("mean_l2"),
+    )
+
+
+def _with_black_box(record: Mapping[str, Any]) -> Record:
+    """The checks for hidden gradients with the one that needs finished attacks, where both are known."""
+    masking, compared = record.get("masking"), record["rho"].get("white_box_beats_black_box")
+    if masking is None or compared is None:
+        return {}
+    return {
+        "masking": {
+            model: {**checks, "white_box_beats_black_box": compared[model]}
+            for model, checks in masking.items()
+        }
+    }
+
+
+def _without_folders(value: Any, key: str = "") -> Any:
+    """Absolute paths among parameters shortened to file names: folders are of one machine.
+
+    Equal names in different folders stay different by a digest, but for archives, which are told by their content.
+    """
+    if isinstance(value, Mapping):
+        return {name: _without_folders(item, name) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_folders(item) for item in value]
+    if not isinstance(value, str) or not PurePath(value).is_absolute():
+        return value
+    digest = hashlib.sha256(value.encode()).hexdigest()[:6]
+    return PurePath(value).name + ("" if key == "archive" else f" ({digest})")
+
+
+def _headline(source: Source, attack: str) -> Record:
+    metrics = need_json(source, f"metrics/attacks/{attack}.json")
+    return {"metrics": {key: metrics[name] for name, key in METRIC_KEYS.items() if name in metrics}}
+
+
+def _test_clips(record: Mapping[str, Any]) -> int | None:
+    """How many clips an accuracy is of; in records that do not say so, all test clips were attacked."""
+    known = record["training"]["original"].get("test_clips")
+    attacked = (details["models"] for details in record["attacks"].values() if "models" in details)
+    return known or next((models["original"]["clips"] for models in attacked), None)
+
+
+def _accuracy(value: float, clips: int | None) -> Estimate:
+    return Estimate(float(value)) if clips is None else share_of_clips(float(value), clips)
+
+
+def _attack(details: Mapping[str, Any]) -> AttackResult:
+    metrics, intervals = details["metrics"], details.get("intervals_95", {})
+    models = details.get("models", {})
+
+    def estimate(name: str) -> Estimate | None:
+        value = metrics.get(name)
+        return None if value is None else Estimate(float(value), *(intervals.get(name) or ()))
+
+    reached = details.get("threshold_reached")
+    if reached is None:
+        # Without details: ε₉₀ exists exactly where the threshold was reached.
+        reached = {"original": metrics["epsilon_90"] is not None}
+    change = models["original"]["perturbation"]["decibels_rms"] if models else None
+    return AttackResult(
+        norm=details.get("norm"),
+        fooling_rate=estimate("fooling_rate"),
+        epsilon_90=estimate("epsilon_90"),
+        auc=estimate("auc"),
+        robust_within_bound=estimate("robust_fooling_rate_under_bound"),
+        robust_fooling_rate=estimate("robust_fooling_rate"),
+        rho=estimate("rho"),
+        reached=reached,
+        decibels=None if change is None else float(change["median"]),
+        curves={
+            model: Curve(own["curve"]["epsilon"], own["curve"]["fooling_rate"])
+            for model, own in models.items()
+        },
+        cost={
+            model: {name: cost["mean"] for name, cost in own["cost_per_clip"].items() if cost is not None}
+            for model, own in models.items()
+        },
+    )

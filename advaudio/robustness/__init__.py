@@ -1,0 +1,1 @@
+"""Statistics over finished attacks: fooling curves, bounds, AUC, ρ, intervals."""

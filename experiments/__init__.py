@@ -1,0 +1,1 @@
+"""What knows DVC, Git and dask: sweeps over cells, tables and comparisons of experiments."""
