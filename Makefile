@@ -1,12 +1,13 @@
-# make repro   environment, then the whole pipeline on the demo data set
-# make test    environment, then every test
-# make check   lint, format, types, and known weaknesses of the packages
-# make test-sweep    eight cells swept in every way, with kills (half an hour)
-# make test-faults   the long form of the fault suite and of the mutation check (about half an hour)
-# make test-versions the tests on the lowest and the highest Python, and with the lowest versions allowed
-# make lock    requirements.lock anew, from pyproject.toml
-# make licences      docs/licences.md anew, from what is installed
-# make clean   removes the environment and caches; results stay
+# make repro          environment, then the whole pipeline on the demo data set
+# make test           environment, then every test
+# make check          lint, format, types, and known weaknesses of the packages
+# make environment    the locked packages in .venv
+# make test-sweep     eight cells swept in every way, with kills (half an hour)
+# make test-faults    the long form of the fault suite and of the mutation check (about half an hour)
+# make test-versions  the tests on the lowest and the highest Python, and with the lowest versions allowed
+# make lock           writes requirements.lock from pyproject.toml
+# make licences       writes docs/licences.md from what is installed
+# make clean          removes the environment and caches; results stay
 
 PYTHON ?= python3
 VENV := .venv
@@ -48,7 +49,7 @@ check: environment audit
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Fails on a known weakness alone: not where there is no network to ask over.
+# Fails only on a known weakness, not where there is no network.
 audit: environment
 	@$(BIN)/uv tool run pip-audit==2.9.0 --requirement requirements.lock --disable-pip --progress-spinner off > $(VENV)/audit.log 2>&1 \
 		|| ! grep --quiet "known vulnerabilit" $(VENV)/audit.log || { cat $(VENV)/audit.log; exit 1; }
