@@ -45,6 +45,11 @@ def page(name: str) -> str:
     return re.sub(r"^```.*?^```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.S | re.M)
 
 
+def code_of(name: str) -> list[str]:
+    """The blocks of Python of a page."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), flags=re.S | re.M)
+
+
 def anchors(text: str) -> set[str]:
     """The anchors that GitHub gives the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", text, flags=re.M)
@@ -115,7 +120,7 @@ def test_readme_shows_the_demo_as_it_is_measured() -> None:
 @pytest.fixture
 def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Path]:
     """The README's network, imported, and the folder in which its attack lies as `my_attack.py`."""
-    network, attack = re.findall(r"^```python\n(.*?)^```", README, flags=re.S | re.M)
+    network, attack = code_of("README.md")
     (tmp_path / "my_attack.py").write_text(attack, encoding="utf-8")
     (tmp_path / "my_network.py").write_text(network, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -147,6 +152,21 @@ def test_attack_of_the_readme_finds_the_boundary_of_a_linear_network(own_code: t
     assert outcome.found.all()
     steps = (outcome.adversarial - pictures).abs().flatten(1).amax(1) * 255
     assert torch.allclose(steps, (distance * 255).floor() + 1, atol=1e-2)
+
+
+def test_library_examples_run() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
+    pictures = torch.rand(5, 1, 4, 4)
+    names: dict[str, Any] = {
+        "network": network,
+        "pictures": pictures,
+        "labels": network(pictures).argmax(1),
+    }
+    for block in code_of("docs/own.md"):
+        exec(block, names)  # noqa: S102
+    assert names["fooled"].all()
+    assert names["outcome"].found.all()
 
 
 def imports(file: Path) -> Iterator[str]:
