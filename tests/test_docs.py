@@ -139,11 +139,12 @@ def test_network_of_the_readme_runs(own_code: tuple[Any, Path]) -> None:
 
 def test_attack_of_the_readme_finds_the_boundary_of_a_linear_network(own_code: tuple[Any, Path]) -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).requires_grad_(False)
+    linear = nn.Linear(16, 2)
+    network = nn.Sequential(nn.Flatten(), linear).requires_grad_(False)
     pictures = 0.5 + 0.05 * torch.randn(20, 1, 4, 4)
     logits = network(pictures)
     labels = logits.argmax(1)
-    weight = network[1].weight
+    weight = linear.weight
     distance = (logits[:, 0] - logits[:, 1]).abs() / (weight[0] - weight[1]).abs().sum()
 
     settings = yaml.safe_load(re.findall(r"`mine: ({code.*?})`", README)[0])
