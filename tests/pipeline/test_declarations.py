@@ -70,6 +70,7 @@ NOT_USED = {
     "advaudio/representations/constant_q.py": "append dwt report stft",
     "advaudio/representations/dwt.py": "append report stft tonnetz",
     "advaudio/representations/halving.py": "append dwt report stft",
+    "advaudio/representations/reference.py": "append",
     "advaudio/representations/resampling.py": "append dwt",
     "advaudio/representations/stft.py": "append dwt",
     "advaudio/representations/streaming.py": "append",
