@@ -15,7 +15,13 @@ def main(
     """Write every clip and its pitch-shifted copies, durations kept, into one store."""
     chosen = read_params(params)
     with progress_bar() as progress:
-        augment(clips, augmented, scales=chosen.augment.pitch_scales, progress=progress)
+        augment(
+            clips,
+            augmented,
+            scales=chosen.augment.pitch_scales,
+            engine=chosen.augment.engine,
+            progress=progress,
+        )
 
 
 if __name__ == "__main__":

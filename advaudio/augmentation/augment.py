@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from advaudio.augmentation.pitch_shift import check_scales, pitch_shift
+from advaudio.augmentation.pitch_shift import check_scales, pitch_shift, pitch_shift_by_librosa
 from advaudio.clips.clip_store import ClipStore, ClipStoreWriter, encode
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.parallel import map_ordered
@@ -16,12 +16,15 @@ from advaudio.core.progress import Progress, silent
 SAMPLES_PER_TASK = 2**20
 CLIPS_PER_TASK = 16
 
+Engine = Literal["fast", "librosa"]
+
 
 def augment(
     store_in: Path,
     folder_out: Path,
     *,
     scales: Sequence[float],
+    engine: Engine = "fast",
     workers: int | None = None,
     progress: Progress = silent,
 ) -> None:
@@ -37,6 +40,8 @@ def augment(
         Published as a whole at the end.
     scales
         Ratios of frequency, 0.25 to 4, without 1; may be empty.
+    engine
+        `fast`: a phase-locked vocoder (see `pitch_shift`). `librosa`: `librosa.effects.pitch_shift`, the reference.
     workers
         Processes, by default one per core; the result is bitwise the same whatever their number.
     progress
@@ -58,7 +63,7 @@ def augment(
         raise AdvaudioError(f"The clip store {store_in} is augmented already. Give that of the originals.")
     rows = store.table.to_dict("records")
     tasks = _tasks(store.table["length"].tolist())
-    work = partial(_shift_clips, Path(store_in), tuple(map(float, scales)))
+    work = partial(_shift_clips, Path(store_in), tuple(map(float, scales)), engine)
 
     def clips_done(done: int, total: int, description: str) -> None:
         progress(tasks[done - 1].stop, len(rows), description)
@@ -91,9 +96,14 @@ def _open(folder: Path) -> ClipStore:
     return ClipStore.open(folder)
 
 
-def _shift_clips(folder: Path, scales: tuple[float, ...], rows: range) -> list[list[tuple[Any, float]]]:
+def _shift_clips(
+    folder: Path, scales: tuple[float, ...], engine: Engine, rows: range
+) -> list[list[tuple[Any, float]]]:
     store = _open(folder)
-    return [[encode(shifted) for shifted in pitch_shift(store.audio(row), scales)] for row in rows]
+    shift = (
+        pitch_shift if engine == "fast" else partial(pitch_shift_by_librosa, sample_rate=store.sample_rate)
+    )
+    return [[encode(shifted) for shifted in shift(store.audio(row), scales)] for row in rows]
 
 
 def _append(writer: ClipStoreWriter, row: Any, samples: Any, gain: float, scale: float) -> None:

@@ -64,6 +64,14 @@ def pitch_shift(audio: Signal, scales: Sequence[float]) -> list[Signal]:
     return [audio.copy() if scale == 1.0 else level * _shift(frames, float(scale)) for scale in scales]
 
 
+def pitch_shift_by_librosa(audio: Signal, scales: Sequence[float], *, sample_rate: int) -> list[Signal]:
+    """The same by `librosa.effects.pitch_shift`, a vocoder without phase locking: the reference engine."""
+    import librosa
+
+    steps = [12 * math.log2(scale) for scale in scales]
+    return [librosa.effects.pitch_shift(audio, sr=sample_rate, n_steps=count) for count in steps]
+
+
 def check_scales(scales: Sequence[float]) -> None:
     """Check pitch-shift ratios.
 

@@ -48,6 +48,7 @@ class Augment(Section):
     """`augment`: ratios of frequency of the pitch-shifted copies."""
 
     pitch_scales: list[Annotated[float, Field(ge=0.25, le=4.0)]]
+    engine: Literal["fast", "librosa"]
 
 
 class Stft(Section):
@@ -57,6 +58,7 @@ class Stft(Section):
     n_fft: PositiveInt
     hop_length: PositiveInt
     dynamic_range: PositiveFloat
+    engine: Literal["fast", "librosa"]
 
 
 class Dwt(Section):
@@ -68,6 +70,7 @@ class Dwt(Section):
     maximum_frequency: PositiveFloat | None
     frame_length: Annotated[int, Field(gt=0, multiple_of=2)]
     dynamic_range: PositiveFloat
+    engine: Literal["fast", "pywt"]
 
 
 class Tonnetz(Section):
@@ -77,6 +80,7 @@ class Tonnetz(Section):
     hop_length: PositiveInt
     smoothing: Annotated[float, Field(ge=0)]
     dynamic_range: PositiveFloat
+    engine: Literal["fast", "librosa"]
 
 
 class Split(Section):

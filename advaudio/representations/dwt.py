@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from advaudio.core.progress import Progress, silent
-from advaudio.representations import streaming
+from advaudio.representations import reference, streaming
 from advaudio.representations.backend import (
     Array,
     as_complex,
@@ -218,6 +218,7 @@ def build_dwt(
     maximum_frequency: float | None = None,
     frame_length: int = 480,
     dynamic_range: float = 80.0,
+    engine: Literal["fast", "pywt"] = "fast",
     device: str = "cpu",
     progress: Progress = silent,
 ) -> None:
@@ -242,6 +243,8 @@ def build_dwt(
         Samples at `sample_rate` that the energy is averaged over, even; frames overlap by half.
     dynamic_range
         dB below the clip's maximum that 0 stands for.
+    engine
+        `fast`: this module. `pywt`: PyWavelets, the reference, on the CPU.
     device
         "cpu", or the torch name of a GPU.
 
@@ -272,10 +275,24 @@ def build_dwt(
         "row_values": row_centres(np.array(made.frequencies), size[0]),
         "decibels_per_unit": dynamic_range,
     }
+    if engine == "fast":
+        transform: streaming.Transform = partial(pictures, plan=made, size=size, dynamic_range=dynamic_range)
+    else:
+        transform = reference.transform_of(
+            reference.dwt_picture,
+            store.sample_rate,
+            sample_rate,
+            size=size,
+            wavelet=wavelet,
+            scales=made.scales,
+            hop=made.hop,
+            frames=made.frames,
+            dynamic_range=dynamic_range,
+        )
     streaming.build(
         store,
         path,
-        partial(pictures, plan=made, size=size, dynamic_range=dynamic_range),
+        transform,
         "dwt",
         section,
         size=size,
@@ -290,7 +307,8 @@ def build_dwt(
             "minimum_frequency": made.frequencies[0],
             "maximum_frequency": made.frequencies[-1],
             "frame_length": frame_length,
+            **reference.named(engine),
         },
-        device=device,
+        device=reference.device_for(engine, device),
         progress=progress,
     )

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.progress import Progress, silent
-from advaudio.representations import streaming
+from advaudio.representations import reference, streaming
 from advaudio.representations.backend import (
     Array,
     clip,
@@ -197,6 +197,7 @@ def build_stft(
     n_fft: int = 2048,
     hop_length: int = 512,
     dynamic_range: float = 80.0,
+    engine: Literal["fast", "librosa"] = "fast",
     device: str = "cpu",
     progress: Progress = silent,
 ) -> None:
@@ -214,6 +215,8 @@ def build_stft(
         Samples at `sample_rate`.
     dynamic_range
         dB below the clip's maximum that 0 stands for.
+    engine
+        `fast`: this module. `librosa`: the reference, on the CPU.
     device
         "cpu", or the torch name of a GPU.
 
@@ -232,7 +235,14 @@ def build_stft(
             "and hop_length between 1 and n_fft."
         )
     length = streaming.clip_length(clip_seconds, sample_rate)
-    transform = partial(pictures, size=size, n_fft=n_fft, hop_length=hop_length, dynamic_range=dynamic_range)
+    settings: dict[str, Any] = {"n_fft": n_fft, "hop_length": hop_length}
+    made_of = {"size": size, **settings, "dynamic_range": dynamic_range}
+    if engine == "fast":
+        transform: streaming.Transform = partial(
+            at_rate, partial(pictures, **made_of), store.sample_rate, sample_rate, length
+        )
+    else:
+        transform = reference.transform_of(reference.stft_picture, store.sample_rate, sample_rate, **made_of)
     section = {
         "name": "spectrogram",
         "rows": size[0],
@@ -243,7 +253,7 @@ def build_stft(
     streaming.build(
         store,
         path,
-        partial(at_rate, transform, store.sample_rate, sample_rate, length),
+        transform,
         "stft",
         section,
         size=size,
@@ -251,7 +261,7 @@ def build_stft(
         frames=1 + length // hop_length,
         first_frame=0.0,
         frame_step=hop_length / sample_rate,
-        settings={"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length},
-        device=device,
+        settings={"sample_rate": sample_rate, **settings, **reference.named(engine)},
+        device=reference.device_for(engine, device),
         progress=progress,
     )

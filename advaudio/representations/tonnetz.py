@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.progress import Progress, silent
-from advaudio.representations import streaming
+from advaudio.representations import reference, streaming
 from advaudio.representations.backend import Array, amax, constants, device_of, numeric_array, single, where
 from advaudio.representations.constant_q import BINS_PER_OCTAVE, early_halvings, octave_sum
 from advaudio.representations.picture import Size, check_positive, check_size, unit_picture
@@ -201,6 +201,7 @@ def build_tonnetz(
     hop_length: int = 512,
     smoothing: float = 0.0,
     dynamic_range: float = 80.0,
+    engine: Literal["fast", "librosa"] = "fast",
     device: str = "cpu",
     progress: Progress = silent,
 ) -> None:
@@ -222,6 +223,8 @@ def build_tonnetz(
         Standard deviation in frames of the smoothing over time; 0 for none.
     dynamic_range
         Frames more than so many dB below the clip's loudest are silent: all their centroids are 0.5.
+    engine
+        `fast`: this module. `librosa`: the reference, on the CPU.
     device
         "cpu", or the torch name of a GPU.
 
@@ -251,10 +254,19 @@ def build_tonnetz(
         "centroids": list(CENTROIDS),
         "centroid_bounds": list(BOUNDS),
     }
+    made_of = {"size": size, **settings}
+    if engine == "fast":
+        transform: streaming.Transform = partial(
+            at_rate, partial(pictures, **made_of), store.sample_rate, sample_rate, length
+        )
+    else:
+        transform = reference.transform_of(
+            reference.tonnetz_picture, store.sample_rate, sample_rate, **made_of, bounds=BOUNDS
+        )
     streaming.build(
         store,
         path,
-        partial(at_rate, partial(pictures, size=size, **settings), store.sample_rate, sample_rate, length),
+        transform,
         "tonnetz",
         section,
         size=size,
@@ -262,7 +274,7 @@ def build_tonnetz(
         frames=1 + length // hop_length,
         first_frame=0.0,
         frame_step=hop_length / sample_rate,
-        settings=settings,
-        device=device,
+        settings={**settings, **reference.named(engine)},
+        device=reference.device_for(engine, device),
         progress=progress,
     )

@@ -276,12 +276,16 @@ def test_batched_backward_passes_are_those_of_one_class_at_a_time(name: str) -> 
         ("pia", {"standard_deviations": [0.1, "x"]}, r"`standard_deviations` of the attack pia"),
         ("carlini_wagner", {"serach_steps": 3}, r"knows no setting serach_steps"),
         ("fgsm", {}, r"advaudio/attacks/fgsm.py .* cannot be imported"),
-        ("base", {}, r"must define one subclass .* it defines none"),
     ],
 )
 def test_settings_are_checked_against_their_types(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(AdvaudioError, match=message):
         make_attack(name, code=f"advaudio/attacks/{name}.py", **settings)
+
+
+def test_a_file_without_an_attack_is_refused() -> None:
+    with pytest.raises(AdvaudioError, match=r"must define one subclass .* it defines none"):
+        make_attack("base", code="advaudio/attack_interface/base.py")
 
 
 @pytest.mark.parametrize(

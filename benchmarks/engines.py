@@ -1,0 +1,96 @@
+"""The reference engines beside the fast ones: how far apart their pictures are, and how long each takes.
+
+    python -m benchmarks.engines data/raw --clips 10 --json results/representations/engines.json
+
+`data/raw` is the store of any data set, as the stage `download` makes it. Pictures lie in [0, 1]; pitch-shifted
+clips are compared by their STFT pictures. Both engines use one process.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from advaudio.augmentation.augment import augment
+from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
+from advaudio.core.files import open_array, write_json
+from advaudio.representations.dwt import build_dwt
+from advaudio.representations.stft import build_stft
+from advaudio.representations.tonnetz import build_tonnetz
+from benchmarks.measurements import circumstances
+
+SCALES = (0.75, 0.9, 1.15, 1.5)
+
+
+def main(
+    store: Annotated[Path, typer.Argument(help="a clip store of originals, such as data/raw")],
+    clips: Annotated[int, typer.Option(min=1, help="so many, evenly spaced over the store")] = 10,
+    json: Annotated[Path | None, typer.Option(help="write the figures there too")] = None,
+) -> None:
+    """Print a row per engine: largest and mean difference from `fast`, and time relative to it."""
+    os.environ["ADVAUDIO_WORKERS"] = "1"
+    with tempfile.TemporaryDirectory() as folder:
+        few = _few(ClipStore.open(store), clips, Path(folder) / "few")
+        rows = [
+            _row("stft", "librosa", lambda engine, path: build_stft(few, path, engine=engine), folder),
+            _row("dwt", "pywt", lambda engine, path: build_dwt(few, path, engine=engine), folder),
+            _row("tonnetz", "librosa", lambda engine, path: build_tonnetz(few, path, engine=engine), folder),
+            _row("augment", "librosa", lambda engine, path: _shifted(few, path, engine), folder),
+        ]
+    for row in rows:
+        print("  ".join(f"{key} {value}" for key, value in row.items()))
+    if json is not None:
+        write_json(
+            json,
+            {**circumstances(("librosa", "PyWavelets")), "clips": clips, "store": store.name, "rows": rows},
+        )
+
+
+def _few(store: ClipStore, count: int, folder: Path) -> ClipStore:
+    chosen = np.linspace(0, len(store) - 1, count).round().astype(int)
+    rows = store.table.to_dict("records")
+    keys = ("clip", "label", "class_name", "fold", "source", "scale", "original_sample_rate", "duration")
+    with ClipStoreWriter(folder, store.sample_rate) as writer:
+        for row in chosen:
+            samples, gain = store.encoded(int(row))
+            writer.append_encoded(samples, gain, **{key: rows[row][key] for key in keys})
+    return ClipStore.open(folder)
+
+
+def _shifted(store: ClipStore, path: Path, engine: Any) -> None:
+    """STFT pictures of the pitch-shifted clips; only the shifting is what differs."""
+    copies = path.parent / f"augmented-{engine}"
+    augment(store.folder, copies, scales=SCALES, engine=engine)
+    build_stft(ClipStore.open(copies), path)
+
+
+def _row(what: str, engine: str, build: Callable[[Any, Path], None], folder: str) -> dict[str, Any]:
+    pictures, seconds = {}, {}
+    for name in ("fast", engine):
+        path = Path(folder) / f"{what}-{name}.npy"
+        build(name, path.with_name(f"warm-{path.name}"))
+        started = time.perf_counter()
+        build(name, path)
+        seconds[name] = time.perf_counter() - started
+        pictures[name] = np.array(open_array(path), dtype=np.float64)
+    difference = np.abs(pictures["fast"] - pictures[engine])
+    return {
+        "what": what,
+        "engine": engine,
+        "largest_difference": round(float(difference.max()), 4),
+        "mean_difference": round(float(difference.mean()), 5),
+        "times_fast": round(seconds[engine] / seconds["fast"], 1),
+        "seconds": round(seconds[engine], 3),
+        "seconds_fast": round(seconds["fast"], 3),
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)
