@@ -1,4 +1,4 @@
-"""Draw records of cells (results/README.md) as a picture for a page or a paper.
+"""Draw records of cells (see results/README.md) as a picture for a page or a paper.
 
 python -m experiments.draw results/esc50-alexnet/results.json --picture fooling-curves.png
 python -m experiments.draw results/esc50-grid/cells/*.json --picture trade-off.png
