@@ -35,6 +35,7 @@ from advaudio.evaluation.attacked_clips import read_attacked_clips
 from advaudio.evaluation.chunk import load
 from advaudio.evaluation.preflight import predict
 from benchmarks.attacks_peers import (
+    CountingModel,
     Ours,
     of_art,
     of_foolbox,
@@ -43,7 +44,6 @@ from benchmarks.attacks_peers import (
     trained_on_blobs,
 )
 from benchmarks.measurements import Measurements, refuse_beside_quick, synchronise
-from tests.attacks.networks import CountingModel
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 LIBRARIES = ("foolbox", "adversarial-robustness-toolbox", "torchattacks")

@@ -1,4 +1,4 @@
-"""The peers' attacks behind one face: model, pictures, classes, targeted → adversarial pictures."""
+"""The peers' attacks behind one interface: model, pictures, classes, targeted → adversarial pictures."""
 
 from __future__ import annotations
 
@@ -114,11 +114,13 @@ def published_partial_information(
             noise = torch.cat((half, -half))
             logits = model(current + sigma * noise)
             used += samples
-            told = logits.argmax(1) == target
+            there = logits.argmax(1) == target
             loss = -logits.log_softmax(1)[:, target]
-            estimate = (loss[told, None, None, None] * noise[told]).sum(0) / max(1, int(told.sum())) / sigma
+            estimate = (
+                (loss[there, None, None, None] * noise[there]).sum(0) / max(1, int(there.sum())) / sigma
+            )
             direction = momentum * direction + (1 - momentum) * estimate
-            recent = [*recent, float(loss[told].mean()) if bool(told.any()) else 0.0][-plateau_length:]
+            recent = [*recent, float(loss[there].mean()) if bool(there.any()) else 0.0][-plateau_length:]
             if len(recent) == plateau_length and recent[-1] > recent[0]:
                 largest_rate, recent = max(largest_rate / plateau_drop, smallest_rate), []
             rate, proposed = largest_rate, decrease
@@ -146,11 +148,31 @@ def published_partial_information(
     return best, used
 
 
+class CountingModel(nn.Module):
+    """Counts the pictures that pass forward and backward through a network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.forwards = 0
+        self.backwards = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.forwards += len(x)
+        logits: Tensor = self.network(x)
+        if logits.requires_grad:
+            logits.register_hook(self._seen)
+        return logits
+
+    def _seen(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)
+
+
 class Ours:
-    """One of our attacks behind the peers' face; `counts` are those of the last run.
+    """One of our attacks behind the peers' interface; `counts` are those of the last run.
 
     A batched backward pass looks like one from outside, so backward passes are taken from the attack's own
-    meter, which the tests hold to what a model sees.
+    meter, which the tests compare with what a model sees.
     """
 
     def __init__(self, attack: Attack, starts: Tensor | None = None) -> None:

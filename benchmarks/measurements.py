@@ -181,6 +181,19 @@ def seconds_of(run: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - started
 
 
+def best_seconds(
+    run: Callable[[], Any], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Fastest of `rounds` runs, after one that is not counted."""
+    run()
+    times = []
+    for _ in range(rounds):
+        start = clock()
+        run()
+        times.append(clock() - start)
+    return min(times)
+
+
 def refuse_beside_quick(context: typer.Context, *allowed: str) -> None:
     """`--quick` sets sizes and budgets itself: refuse other options that were given, but those `allowed`.
 

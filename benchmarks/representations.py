@@ -1,150 +1,206 @@
-"""Representations against other libraries: error, clips per second, memory, and growth; on a GPU, bandwidth.
+"""Representations beside other libraries on a CPU: error, processor time and memory.
 
-    python -m benchmarks.representations --data FOLDER --json results/representations-cpu.json
+    python -m benchmarks.representations --data FOLDER --json results/representations/cpu.json
     python -m benchmarks.representations --data FOLDER --quick
-    python -m benchmarks.representations --device cuda --json results/representations-cuda.json
 
-FOLDER holds real clips, in any folders below it (.ogg, .flac or .wav). `--store` names a clip store (after
-`augment`) whose stages stft, dwt, tonnetz and append are timed too. Libraries that are not installed are left
-out and named.
+FOLDER holds real clips, in any folders below it (.ogg, .flac or .wav). Libraries that are not installed are left out
+and named. What ours does by itself, on a GPU or with more clips, is measured by `studies.representations`.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import resource
-import tempfile
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
-from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
 from advaudio.core.determinism import one_blas_thread
 from advaudio.representations import dwt, stft, tonnetz
-from advaudio.representations.append import append
-from benchmarks.measurements import Measurements
-from benchmarks.representations_cpu import growth, memory, speed
-from benchmarks.representations_errors import RATE, SECONDS, Audio, errors, real_clips
-from benchmarks.representations_gpu import on_gpu, synthetic_clips
+from advaudio.representations.resampling import resample
+from benchmarks.measurements import Measurements, best_seconds
+from benchmarks.representations_errors import DWT_RATE, RATE, SCALES, SECONDS, Audio, errors, real_clips
 
 LIBRARIES = ("librosa", "PyWavelets", "ssqueezepy", "nnAudio", "fCWT", "scipy", "soxr")
 
 
-# -- Stages ----------------------------------------------------------------------------------------------
+def methods(
+    left_out: Callable[[str, Exception], None] = lambda name, error: None,
+) -> dict[str, dict[str, Callable[[Audio], Any]]]:
+    """What is timed, by representation; each takes one clip of 5 s, and ours comes first.
+
+    `left_out` gets each library that is missing or broken, and why.
+    """
+    import librosa
+    import pywt
+
+    plan = dwt.plan(DWT_RATE * SECONDS, stored_rate=DWT_RATE, scales=SCALES)
+    average = partial(_averaged, hop=plan.hop)
+    found: dict[str, dict[str, Callable[[Audio], Any]]] = {
+        "dwt": {
+            "ours": lambda audio: dwt.energy(audio, plan),
+            "pywt.cwt(method='fft')": lambda audio: average(
+                pywt.cwt(audio, plan.scales, "cmor1.5-1.0", method="fft")[0]
+            ),
+        },
+        "tonnetz": {
+            "ours": tonnetz.centroids,
+            "librosa.feature.tonnetz": lambda audio: librosa.feature.tonnetz(y=audio, sr=RATE),
+        },
+        "stft": {"ours": stft.power, "librosa.stft": lambda audio: np.abs(librosa.stft(audio)) ** 2},
+    }
+    with _optional("ssqueezepy", left_out) as available:
+        if available:
+            import ssqueezepy
+
+            wavelet = ssqueezepy.Wavelet(("morlet", {"mu": 2 * np.pi}))
+            scales = plan.scales[::-1].astype(np.float32)
+            found["dwt"]["ssqueezepy.cwt"] = lambda audio: average(
+                ssqueezepy.cwt(audio, wavelet, scales=scales, padtype="zero")[0]
+            )
+    with _optional("fcwt", left_out) as available:
+        if available:
+            import fcwt
+
+            morlet = fcwt.Morlet(2.0)
+            low, high = plan.frequencies[0], plan.frequencies[-1]
+            fcwt_scales = fcwt.Scales(morlet, fcwt.FCWT_LOGSCALES, DWT_RATE, low, high, SCALES)
+
+            def fast_cwt(audio: Audio) -> Audio:
+                output = np.zeros((SCALES, audio.size), dtype=np.complex64)
+                fcwt.FCWT(morlet, 1, False, False).cwt(audio, fcwt_scales, output)
+                return average(output)
+
+            found["dwt"]["fCWT"] = fast_cwt
+    with _optional("nnAudio", left_out) as available:
+        if available:
+            import torch
+            from nnAudio.features import CQT2010v2
+
+            layer = CQT2010v2(sr=RATE, hop_length=512, n_bins=252, bins_per_octave=36, verbose=False)
+            found["tonnetz"]["nnAudio CQT2010v2 (CQT alone)"] = lambda audio: layer(torch.from_numpy(audio))
+    return found
 
 
-def stages(store_folder: Path, device: str, measured: Measurements) -> None:
-    """Seconds of each stage on a clip store, reading and writing included, and the peak memory."""
-    store = ClipStore.open(store_folder)
-    with tempfile.TemporaryDirectory(dir=store_folder.parent) as folder:
-        out = Path(folder)
-        steps: dict[str, Callable[[], None]] = {
-            "stft": lambda: stft.build_stft(store, out / "stft.npy", device=device),
-            "dwt": lambda: dwt.build_dwt(store, out / "dwt.npy", device=device),
-            "tonnetz": lambda: tonnetz.build_tonnetz(store, out / "tonnetz.npy", device=device),
-            "append": lambda: append(out / "dwt.npy", out / "tonnetz.npy", out / "pictures.npy"),
-        }
-        for name, run in steps.items():
-            with _watched() as peak:
-                start = time.perf_counter()
-                before = _processor_seconds()
-                run()
-                task = f"stage {name}, {len(store)} samples"
-                measured.add(task, "ours", "time", time.perf_counter() - start, "s")
-                measured.add(task, "ours", "processor time", _processor_seconds() - before, "s")
-                if peak[0]:
-                    measured.add(task, "ours", "memory of the workers", peak[0], "MiB")
+class _optional:
+    """Import a library that may be missing; a broken one counts as missing and is reported."""
+
+    def __init__(self, name: str, left_out: Callable[[str, Exception], None]) -> None:
+        self.name, self.left_out = name, left_out
+
+    def __enter__(self) -> bool:
+        try:
+            import_module(self.name)
+        except Exception as error:
+            self.left_out(self.name, error)
+            return False
+        return True
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        if isinstance(error, Exception):
+            self.left_out(self.name, error)
+            return True
+        return False
 
 
-def _processor_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+def _averaged(transform: Audio, hop: int) -> Audio:
+    # Scale by scale, in the processor's cache: three times as fast as the whole transform at once.
+    frames = transform.shape[1] // hop
+    halves = np.empty((len(transform), frames, 2), dtype=transform.real.dtype)
+    window = np.sin(np.pi * np.arange(2 * hop) / (2 * hop)) ** 2 / hop
+    weights = np.repeat(window.reshape(2, hop).T, 2, axis=0).astype(halves.dtype)
+    for row, output in zip(transform, halves, strict=True):
+        parts = row[: frames * hop].view(halves.dtype).reshape(frames, 2 * hop)
+        np.matmul(parts * parts, weights, out=output)
+    return halves[:, :-1, 0] + halves[:, 1:, 1]
 
 
-@contextmanager
-def _watched() -> Iterator[list[float]]:
-    """Peak of the memory of all child processes together, in MiB, looked at ten times a second."""
-    peak = [0.0]
-    over = threading.Event()
-    parent = os.getpid()
-
-    def watch() -> None:
-        while not over.wait(0.1):
-            children = Path(f"/proc/{parent}/task/{parent}/children")
-            processes = children.read_text(encoding="ascii").split() if children.exists() else []
-            peak[0] = max(peak[0], sum(memory(int(process), "VmRSS") for process in processes))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        over.set()
-        watcher.join()
+def clips_for(representation: str, clips: list[Audio]) -> list[Audio]:
+    """Real clips, or noise without any, at the rate of the representation: each 5 s."""
+    if not clips:
+        clips = list(np.random.default_rng(1).standard_normal((8, RATE * SECONDS)).astype(np.float32))
+    rate = DWT_RATE if representation == "dwt" else RATE
+    return [resample(np.resize(clip, RATE * SECONDS), RATE, rate, rate * SECONDS) for clip in clips]
 
 
-def write_store(folder: Path, clips: Audio, rows: int) -> Path:
-    """A clip store of `rows` rows that repeats `clips`."""
-    with ClipStoreWriter(folder, RATE) as writer:
-        for row in range(rows):
-            writer.append(clips[row % len(clips)], clip=f"clip {row}", label=0, class_name="sound")
-    return folder
+def speed(real: list[Audio], rounds: int, measured: Measurements, *, with_memory: bool) -> None:
+    """Milliseconds of processor time per clip, all threads counted, and the peak memory.
+
+    Processor time, since a machine that others use too makes the clock on the wall meaningless; methods take
+    turns, and the fastest turn counts. Clips do not depend on each other, so that n cores do n times as many.
+    """
+    found = methods(partial(measured.fail, "transforms"))
+    for representation, candidates in found.items():
+        clips = clips_for(representation, real)
+        times: dict[str, list[float]] = {name: [] for name in candidates}
+        for turn in range(rounds):
+            audio = clips[turn % len(clips)]
+            for name, run in candidates.items():
+                times[name].append(best_seconds(partial(run, audio), 3, time.process_time))
+        task = f"{representation}, one clip of {SECONDS} s"
+        for name, values in times.items():
+            measured.add(task, name, "processor time", min(values) * 1e3, "ms")
+            measured.add(task, name, "processor time over ours", min(values) / min(times["ours"]), "1")
+            grown = peak_memory(representation, name) if with_memory else None
+            if grown is not None:
+                measured.add(task, name, "peak memory", grown, "MiB")
 
 
-# -- One run ---------------------------------------------------------------------------------------------
+def peak_memory(representation: str, name: str) -> float | None:
+    """MiB that a fresh process grows by at most while it transforms one clip; None where Linux is missing."""
+    if not Path("/proc/self/clear_refs").exists():
+        return None
+    with get_context("spawn").Pool(1) as pool:
+        return float(pool.apply(_grown, (representation, name)))
 
 
-def main() -> None:
-    """Measure and print; write JSON if asked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--data", type=Path, help="folder of real clips, for errors and speed")
-    parser.add_argument("--quick", action="store_true", help="few clips and turns, no memory: one minute")
-    parser.add_argument("--store", type=Path, help="clip store whose stages are timed")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument(
-        "--rows", type=int, default=10_000, help="rows of the store made on a GPU without --store"
-    )
-    options = parser.parse_args()
+def _grown(representation: str, name: str) -> float:
     warnings.simplefilter("ignore")
-    measured = Measurements(LIBRARIES, options.device)
-    settings = {"clips": "real" if options.data else "synthetic", "quick": options.quick}
-    if options.device == "cpu":
-        real = real_clips(options.data, 8 if options.quick else 100) if options.data else []
-        if real:
-            errors(real, measured)
-        with one_blas_thread():
-            few = real[:: max(1, len(real) // 8)]
-            speed(few, 3 if options.quick else 8, measured, with_memory=not options.quick)
-            growth(2 if options.quick else 5, measured)
-        if options.store:
-            stages(options.store, "cpu", measured)
-    else:
-        clips = np.stack(
-            [np.resize(clip, RATE * SECONDS) for clip in real_clips(options.data, 64)]
-            if options.data
-            else list(synthetic_clips(64, RATE * SECONDS))
-        )
-        on_gpu(options.device, clips, measured)
-        if options.store:
-            stages(options.store, options.device, measured)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                rows = min(options.rows, 500) if options.quick else options.rows
-                store = write_store(Path(folder) / "store", clips, rows)
-                stages(store, options.device, measured)
+    run = methods()[representation][name]
+    audio = clips_for(representation, [])[0]
+    before = memory(os.getpid(), "VmRSS")
+    # Writing 5 sets the peak back to the present.
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    run(audio)
+    return memory(os.getpid(), "VmHWM") - before
+
+
+def memory(process: int, field: str) -> float:
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def main(
+    data: Annotated[
+        Path | None, typer.Option(help="folder of real clips; without it noise, and no errors")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="few clips and turns, no memory: one minute")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file to write")] = None,
+) -> None:
+    """Measure, print, and write."""
+    warnings.simplefilter("ignore")
+    measured = Measurements(LIBRARIES)
+    real = [] if data is None else real_clips(data, 8 if quick else 100)
+    if real:
+        errors(real, measured)
+    with one_blas_thread():
+        speed(real[:: max(1, len(real) // 8)], 3 if quick else 8, measured, with_memory=not quick)
     print(measured.table())
-    if options.json:
-        measured.write(options.json, **settings)
+    if json_file is not None:
+        measured.write(json_file, clips="real" if real else "synthetic", quick=quick)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

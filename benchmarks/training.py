@@ -1,19 +1,16 @@
-"""Training measured: speed beside a plain loop and ART, time to an accuracy, what bounds it.
+"""Training beside a plain loop and ART: speed, and time to an accuracy.
 
     python -m benchmarks.training speed --model resnet18 --size 128 --batch-size 256 --json speed.json
     python -m benchmarks.training speed --quick
     python -m benchmarks.training race --pictures pictures.npy --split split.csv --classes 50 --json race.json
-    python -m benchmarks.training profile --model resnet18 --size 128 --batch-size 256 --json profile.json
 
-Every command runs all its competitors in one process, one after the other in turn. `speed --quick` takes few
-small pictures: a minute or two on two cores.
+Both commands run all competitors in one process, in turn. `speed --quick` takes few small pictures: a minute or two
+on two cores.
 """
 
 from __future__ import annotations
 
 import gc
-import time
-from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -194,7 +191,7 @@ def race(
     where = _device(device)
     array = open_array(pictures)
     if epochs < 2:
-        raise typer.BadParameter("the first epoch alone tells no speed", param_hint="--epochs")
+        raise typer.BadParameter("the first epoch alone shows no speed", param_hint="--epochs")
     chosen = TrainingSettings(optimiser="adamw", batch_size=batch_size, compile=cast(Compile, compile))
     settings = chosen.for_model(model, False)
     contest = Race(
@@ -227,51 +224,6 @@ def race(
             loader_workers=loader_workers,
             images_per_epoch=contest.images(),
         )
-
-
-@app.command()
-def profile(
-    model: str = "resnet18",
-    size: int = 128,
-    batch_size: int = 256,
-    mode: str = "graph",
-    defence: str = "none",
-    device: str = "auto",
-    json_file: JsonFile = None,
-) -> None:
-    """Which kernels an epoch's time goes to, as shares of the device's busy time."""
-    where = _device(device)
-    if where.type == "cpu":
-        mode = "eager"
-    generator = np.random.default_rng(0)
-    pictures = generator.random((16 * batch_size, size, size), dtype=np.float32)
-    labels = generator.integers(CLASSES, size=len(pictures))
-    activity = (
-        torch.profiler.ProfilerActivity.CUDA if where.type == "cuda" else torch.profiler.ProfilerActivity.CPU
-    )
-    with exact_training(where, False):
-        chosen = None if defence == "none" else defence
-        epoch = ours_loop(model, chosen, mode, pictures, labels, batch_size, where)  # type: ignore[arg-type]
-        epoch()
-        synchronise(where)
-        started = time.perf_counter()
-        with torch.profiler.profile(activities=[activity]) as profiler:
-            epoch()
-            synchronise(where)
-        wall = time.perf_counter() - started
-    spent: dict[str, float] = defaultdict(float)
-    for event in profiler.key_averages():
-        on_cuda = where.type == "cuda"
-        spent[event.key[:120]] += event.self_device_time_total if on_cuda else event.self_cpu_time_total
-    busy = sum(spent.values())
-    measured = Measurements(LIBRARIES, str(where))
-    task = f"an epoch of {model}, {mode}, defence {defence}"
-    measured.add(task, "all kernels", "share of the time", busy / 1e6 / wall, "1")
-    for name, time_there in sorted(spent.items(), key=lambda item: -item[1])[:25]:
-        measured.add(task, name, "share of the kernels' time", time_there / busy, "1")
-    print(measured.table())
-    if json_file is not None:
-        measured.write(json_file, size=size, batch_size=batch_size)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class Race:
     pictures
         (samples, height, width) float32 in [0, 1].
     facts
-        What one reading of them told.
+        Mean, spread and shape, from one reading of them.
     split
         Labels and folds.
     settings

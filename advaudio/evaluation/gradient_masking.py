@@ -207,40 +207,6 @@ def failed_checks(checks: Mapping[str, Check]) -> int:
     return sum(check["passed"] is False for check in checks.values())
 
 
-def apgd_of_art(model: nn.Module, pictures: Tensor, labels: Tensor, epsilon: float) -> Tensor:
-    """Auto-PGD (Croce and Hein 2020) of the Adversarial Robustness Toolbox, as an `outside` attack.
-
-    Raises
-    ------
-    ImportError
-        If the optional package adversarial-robustness-toolbox is not installed.
-    """
-    from art.attacks.evasion import AutoProjectedGradientDescent
-    from art.estimators.classification import PyTorchClassifier
-
-    with torch.no_grad():
-        classes = model(pictures[:1]).shape[1]
-    classifier = PyTorchClassifier(
-        model,
-        loss=nn.CrossEntropyLoss(),
-        input_shape=tuple(pictures.shape[1:]),
-        nb_classes=classes,
-        clip_values=(0.0, 1.0),
-        device_type="cpu" if pictures.device.type == "cpu" else "gpu",
-    )
-    attack = AutoProjectedGradientDescent(
-        classifier,
-        norm=np.inf,
-        eps=epsilon,
-        eps_step=epsilon / 4,
-        max_iter=50,
-        nb_random_init=1,
-        verbose=False,
-    )
-    found = attack.generate(pictures.cpu().numpy(), y=labels.cpu().numpy())
-    return torch.as_tensor(found, device=pictures.device)
-
-
 class _Probe:
     """A model, the clips to attack, and the usual number of steps."""
 

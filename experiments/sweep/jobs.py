@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from configobj import ConfigObj
 from dvc.repo import Repo
 
 from advaudio.core.errors import AdvaudioError
@@ -103,8 +102,9 @@ def remote_site(repository: Path, baseline: str, folder: str) -> Site:
             f"The Git remote `origin` does not have the commit {baseline[:12]}, which workers elsewhere "
             "are to clone: `git push`, then run the same command again."
         )
-    config = ConfigObj(git(repository, "show", f"{baseline}:.dvc/config").splitlines())
-    if not config.get("core", {}).get("remote"):
+    with Repo(str(repository), rev=baseline) as committed:
+        config = committed.config.load_one("repo")
+    if not config["core"].get("remote"):
         raise AdvaudioError(
             "Workers elsewhere exchange results through the DVC remote, and the committed .dvc/config has no "
             "default one: `dvc remote add --default storage URL`, commit .dvc/config and push."

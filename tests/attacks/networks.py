@@ -18,26 +18,6 @@ class Linear(nn.Module):
         return x.flatten(1) @ self.weight.T + self.bias
 
 
-class CountingModel(nn.Module):
-    """Counts the pictures that pass forward and backward."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.forwards = 0
-        self.backwards = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.forwards += len(x)
-        logits: Tensor = self.network(x)
-        if logits.requires_grad:
-            logits.register_hook(self._seen)
-        return logits
-
-    def _seen(self, gradient: Tensor) -> None:
-        self.backwards += len(gradient)
-
-
 class RoundsAnew(nn.Module):
     """Every pass is rounded differently, by about `share` of the scores, as on a GPU."""
 

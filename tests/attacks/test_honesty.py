@@ -27,7 +27,8 @@ from advaudio.attacks.deepfool import DeepFool, boundaries
 from advaudio.attacks.jsma import Jsma
 from advaudio.attacks.pia import Pia, TopKOracle
 from advaudio.core.errors import AdvaudioError
-from tests.attacks.networks import BlackBox, CountingModel, RootOfZero, RoundsAnew, trained_network
+from benchmarks.attacks_peers import CountingModel
+from tests.attacks.networks import BlackBox, RootOfZero, RoundsAnew, trained_network
 
 Case = tuple[nn.Module, Tensor, Tensor]
 

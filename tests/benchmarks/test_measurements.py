@@ -22,7 +22,7 @@ from tests.attacks.networks import Linear
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = {"task": str, "system": str, "metric": str, "value": float | int, "unit": str}
-FILES = ("attacks-peers*", "training-*", "representations-*", "augmentation*")
+STUDIES = ("attacks", "training", "representations", "augmentation")
 
 
 def test_a_run_is_written_with_its_circumstances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_an_attack_is_judged_by_what_it_returned() -> None:
 
 
 def test_committed_measurements_have_that_form() -> None:
-    paths = [path for pattern in FILES for path in sorted((ROOT / "results").glob(f"{pattern}.json"))]
+    paths = [path for study in STUDIES for path in sorted((ROOT / "results" / study).glob("*.json"))]
     assert len(paths) >= 8
     for path in paths:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.pipeline.clone import ROOT, Clone, make_clone
+from studies.clone import TINY_NETWORK
+from tests.pipeline.clone import Clone, make_clone
 
 OWN_MODEL = "networks.tiny_network:build"
 ATTACKS = ("bim_a", "bim_b", "jsma", "deepfool", "cwa", "pia")
@@ -49,7 +50,7 @@ def make_tiny_clone(folder: Path) -> Clone:
     """A clone with tiny parameters and no results, committed."""
     clone = make_clone(folder)
     clone.change_params(**TINY)
-    shutil.copy2(ROOT / "tests" / "pipeline" / "tiny_network.py", folder / "networks")
+    shutil.copy2(TINY_NETWORK, folder / "networks")
     (folder / "dvc.lock").unlink(missing_ok=True)
     clone.commit("tiny parameters")
     return clone

@@ -1,9 +1,9 @@
 """Which outputs change with the instructions that a CPU has, forced by environment variables, and by how much.
 
-    python -m benchmarks.cpu_levels --json results/cpu-levels.json
+    python -m studies.cpu_levels --json results/cpu-levels/cpu-levels.json
 
-The tiny pipeline of the tests runs once per setting, in a temporary clone, up to training; every output is
-held against the first run's. With --python another interpreter runs it (its packages must be installed).
+A tiny pipeline runs up to training once per setting, each time in a temporary clone; every output is compared with
+that of the first run. With --python another interpreter runs it; its packages must be installed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from safetensors.numpy import load_file
 
 from advaudio.core.files import open_array, write_json
 from benchmarks.measurements import hardware
-from tests.pipeline.clone import environment
-from tests.pipeline.tiny import make_tiny_clone
+from studies.clone import clone_for_study, environment
 
 STAGES = ("download", "augment", "stft", "dwt", "tonnetz", "append", "split", "train")
 OUTPUTS = {
@@ -61,16 +60,19 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 def main(
     json_file: Annotated[Path, typer.Option("--json", help="JSON file to write")],
+    params: Annotated[Path, typer.Option(help="params.yaml of the tiny pipeline")] = Path(
+        "results/cpu-levels/params.yaml"
+    ),
     python: Annotated[Path, typer.Option(help="interpreter that runs the stages")] = Path(sys.executable),
     only: Annotated[str, typer.Option(help="settings whose name holds this text, and the first")] = "",
 ) -> None:
-    """Run the stages once per setting, and tell how far each output lies from the first run's."""
+    """Run the stages once per setting, and say how far each output lies from the first run's."""
     table: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as work:
-        first = _run(Path(work) / "0", Path(sys.executable), {})
+        first = _run(Path(work) / "0", params, Path(sys.executable), {})
         for number, (name, variables) in enumerate(SETTINGS.items(), start=1):
             if only in name:
-                folder = _run(Path(work) / str(number), python, variables)
+                folder = _run(Path(work) / str(number), params, python, variables)
                 table[name] = {
                     output: _difference(first / output, folder / output)
                     for outputs in OUTPUTS.values()
@@ -82,8 +84,8 @@ def main(
     write_json(json_file, {"cpu": hardware()["processor"], "python": str(python.name), "differences": table})
 
 
-def _run(folder: Path, python: Path, variables: dict[str, str]) -> Path:
-    make_tiny_clone(folder)
+def _run(folder: Path, params: Path, python: Path, variables: dict[str, str]) -> Path:
+    clone_for_study(folder, params)
     numba = {"NUMBA_CACHE_DIR": str(folder / ".numba")}
     for stage in STAGES:
         subprocess.run(

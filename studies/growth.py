@@ -1,10 +1,10 @@
 """How time, memory, disk and DVC's own work grow with clips, folds, models and attacks: at 1×, 2×, 4× and 8×.
 
-    python -m benchmarks.growth --out results/growth
+    python -m studies.growth --json results/growth/growth.json
 
-writes `<out>.json`, `<out>.png` and `<out>.md`. It takes about twenty minutes on two quiet cores: the tests'
-tiny pipeline with the demo's transforms, one pitch-shifted copy, and a tiny network. Growth with models is
-that of experiments which differ in training: each is trained and attacked anew.
+writes that file, and a table (.md) and a picture (.png) beside it; about twenty minutes on two quiet cores. It
+runs the demo's transforms with one pitch-shifted copy, and a tiny network, whose cost says how training grows, not
+what it costs. Growth with models is that of experiments which differ in training: all their stages run again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import typer
 import yaml
 
 from advaudio.core.files import write_json, write_text
-from tests.pipeline.clone import Clone, environment
-from tests.pipeline.tiny import make_tiny_clone
+from benchmarks.markdown_table import markdown_table
+from studies.clone import Clone, clone_for_study, environment
 
 FACTORS = (1, 2, 4, 8)
 CLIPS, CLASSES = 250, 10
@@ -37,26 +37,22 @@ STAGES = (
 )
 OF_AUDIO = ("download", "augment", "stft", "dwt", "tonnetz")
 OF_PICTURES = ("append", "split")
-# The transforms as the demo has them; a tiny network, whose cost says how training grows, not what it costs.
-SMALL = {
-    "datasets__demo__clip_seconds": CLIP_SECONDS,
-    "datasets__demo__spectrogram_size": [18, 20],
-    "datasets__demo__tonnetz_size": [6, 20],
-    "dwt__scales": 128,
-}
 PRODUCED = ("data", "models", "outputs")
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="path of the results, without their endings")] = Path(
-        "results/growth"
+    json_file: Annotated[
+        Path, typer.Option("--json", help="JSON file to write; a table and a picture go beside it")
+    ],
+    params: Annotated[Path, typer.Option(help="params.yaml; the number of clips in it is not used")] = Path(
+        "results/growth/params.yaml"
     ),
 ) -> None:
     """Measure, fit a line to each cost of each stage, and say what it means for AudioSet."""
     with tempfile.TemporaryDirectory() as work:
-        by_clips = [_clips(Path(work) / f"clips{factor}", factor) for factor in FACTORS]
+        by_clips = [_clips(Path(work) / f"clips{factor}", params, factor) for factor in FACTORS]
         by_folds = [_folds(Path(work) / f"clips{FACTORS[-1]}", 2 * factor) for factor in (1, 2, 4)]
-        by_models = _models(Path(work) / "models")
+        by_models = _models(Path(work) / "models", params)
         by_attacks = [_attacks(Path(work) / "clips1", 6 * factor) for factor in FACTORS]
     fits = {
         stage: {kind: _fit(by_clips, stage, kind) for kind in ("seconds", "megabytes", "disk")}
@@ -82,15 +78,14 @@ def main(
             for kind in runs[0]
             if kind not in (counted, "stages")
         }
-    write_json(out.with_suffix(".json"), result)
-    write_text(out.with_suffix(".md"), _table(result))
-    _plot(result, out.with_suffix(".png"))
+    write_json(json_file, result)
+    write_text(json_file.with_suffix(".md"), _tables(result))
+    _plot(result, json_file.with_suffix(".png"))
 
 
-def _clips(folder: Path, factor: int) -> dict[str, Any]:
-    source = {"recordings_per_class": CLIPS // CLASSES * factor, "clips_per_recording": 1}
-    clone = make_tiny_clone(folder)
-    clone.change_params(**SMALL, datasets__demo__source=source)
+def _clips(folder: Path, params: Path, factor: int) -> dict[str, Any]:
+    clone = clone_for_study(folder, params)
+    clone.change_params(datasets__demo__source=_source(CLIPS * factor))
     stages = {stage: _measure(clone, stage) for stage in STAGES}
     # Attacks and the report that are not measured would have no outputs to keep.
     kept = [stage for stage in STAGES if stage != "rho"]
@@ -100,6 +95,10 @@ def _clips(folder: Path, factor: int) -> dict[str, Any]:
     return {"clips": CLIPS * factor, "stages": stages, "dvc": {"commit": commit, "status": status}}
 
 
+def _source(clips: int) -> dict[str, int]:
+    return {"recordings_per_class": clips // CLASSES, "clips_per_recording": 1}
+
+
 def _folds(folder: Path, folds: int) -> dict[str, Any]:
     clone = Clone(folder)
     clone.change_params(split__folds=folds)
@@ -107,13 +106,10 @@ def _folds(folder: Path, folds: int) -> dict[str, Any]:
     return {"folds": folds, **{kind: stages["train"][kind] for kind in ("seconds", "megabytes")}}
 
 
-def _models(folder: Path) -> list[dict[str, Any]]:
+def _models(folder: Path, params: Path) -> list[dict[str, Any]]:
     """Experiments one after the other: their seconds in all, DVC's cache, and its table of them."""
-    clone = make_tiny_clone(folder)
-    clone.change_params(
-        **SMALL,
-        datasets__demo__source={"recordings_per_class": CELL_CLIPS // CLASSES, "clips_per_recording": 1},
-    )
+    clone = clone_for_study(folder, params)
+    clone.change_params(datasets__demo__source=_source(CELL_CLIPS))
     _attack_alone(clone, "deepfool")
     clone.commit("one attack")
     clone.run("dvc", "repro", "--quiet")
@@ -200,12 +196,8 @@ def _line(counts: list[float], costs: list[float]) -> dict[str, float]:
     return {"fixed": float(fixed), "each": float(each), "miss": float(miss)}
 
 
-def _table(result: dict[str, Any]) -> str:
-    lines = [
-        "| stage | fixed s | s per 1,000 clips | off the line | MB at 8× | MB per 1,000 clips | disk MB per 1,000 clips "
-        "| AudioSet: CPU hours | AudioSet: disk GB |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+def _tables(result: dict[str, Any]) -> str:
+    rows = []
     for stage, fit in result["fits"].items():
         longer = AUDIOSET_SECONDS / CLIP_SECONDS if stage in OF_AUDIO else 1.0
         wider = longer if stage in ("download", "augment") else 1.0
@@ -213,37 +205,52 @@ def _table(result: dict[str, Any]) -> str:
         if stage in OF_AUDIO + OF_PICTURES:
             hours = f"{max(0.0, fit['seconds']['each']) * AUDIOSET_CLIPS * longer / 3600:,.0f}"
             disk = f"{max(0.0, fit['disk']['each']) * AUDIOSET_CLIPS * wider / 1000:,.0f}"
-        lines.append(
-            f"| {stage} | {fit['seconds']['fixed']:.1f} | {1000 * fit['seconds']['each']:.1f} | "
-            f"{100 * fit['seconds']['miss']:.0f} % | {result['by_clips'][-1]['stages'][stage]['megabytes']:.0f} | "
-            f"{1000 * fit['megabytes']['each']:.0f} | {1000 * fit['disk']['each']:.1f} | {hours} | {disk} |"
+        rows.append(
+            {
+                "stage": stage,
+                "fixed s": f"{fit['seconds']['fixed']:.1f}",
+                "s per 1,000 clips": f"{1000 * fit['seconds']['each']:.1f}",
+                "off the line": f"{100 * fit['seconds']['miss']:.0f} %",
+                "MB at 8×": f"{result['by_clips'][-1]['stages'][stage]['megabytes']:.0f}",
+                "MB per 1,000 clips": f"{1000 * fit['megabytes']['each']:.0f}",
+                "disk MB per 1,000 clips": f"{1000 * fit['disk']['each']:.1f}",
+                "AudioSet: CPU hours": hours,
+                "AudioSet: disk GB": disk,
+            }
         )
     commit, status = result["dvc_by_clips"]["commit"], result["dvc_by_clips"]["status"]
-    lines += [
-        "",
-        f"DVC keeping the outputs: {commit['fixed']:.1f} s and {1000 * commit['each']:.1f} s per 1,000 clips; looking "
-        f"whether they changed: {status['fixed']:.1f} s and {1000 * status['each']:.2f} s per 1,000 clips.",
-        "",
-        "| folds | CPU s of `train` | MB |",
-        "|---|---|---|",
-        *(
-            f"| {run['folds']} | {run['seconds']:.1f} | {run['megabytes']:.0f} |"
-            for run in result["by_folds"]
-        ),
-        "",
-        f"| models ({CELL_CLIPS} clips, one attack) | s in all | cache, MB | `dvc exp show`, s |",
-        "|---|---|---|---|",
-        *(
-            f"| {run['models']} | {run['seconds']:.0f} | {run['megabytes']:.1f} | {run['show']:.1f} |"
-            for run in result["by_models"]
-        ),
-        "",
-        "| attacks | stages | `dvc status`, s |",
-        "|---|---|---|",
-        *(f"| {run['attacks']} | {run['stages']} | {run['status']:.1f} |" for run in result["by_attacks"]),
-        "",
+    by_folds = [
+        {
+            "folds": str(run["folds"]),
+            "CPU s of `train`": f"{run['seconds']:.1f}",
+            "MB": f"{run['megabytes']:.0f}",
+        }
+        for run in result["by_folds"]
     ]
-    return "\n".join(lines)
+    by_models = [
+        {
+            f"models ({CELL_CLIPS} clips, one attack)": str(run["models"]),
+            "s in all": f"{run['seconds']:.0f}",
+            "cache, MB": f"{run['megabytes']:.1f}",
+            "`dvc exp show`, s": f"{run['show']:.1f}",
+        }
+        for run in result["by_models"]
+    ]
+    by_attacks = [
+        {
+            "attacks": str(run["attacks"]),
+            "stages": str(run["stages"]),
+            "`dvc status`, s": f"{run['status']:.1f}",
+        }
+        for run in result["by_attacks"]
+    ]
+    said = (
+        f"DVC keeping the outputs: {commit['fixed']:.1f} s and {1000 * commit['each']:.1f} s per 1,000 clips. Looking "
+        f"whether they changed: {status['fixed']:.1f} s and {1000 * status['each']:.2f} s per 1,000 clips.\n"
+    )
+    return "\n".join(
+        [markdown_table(rows), said, *(markdown_table(table) for table in (by_folds, by_models, by_attacks))]
+    )
 
 
 def _plot(result: dict[str, Any], path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks import compilation
-from benchmarks.compilation import Training, in_own_process, pays_from
 from benchmarks.measurements import Measurements
+from studies import compilation
+from studies.compilation import Training, in_own_process, pays_from
 
 
 def test_compiling_pays_from_where_both_have_taken_as_long() -> None:
@@ -31,7 +31,7 @@ def test_a_process_that_takes_too_long_is_ended() -> None:
         in_own_process(Training("resnet56", "none", "eager", 32, 4, 2, 1, "cpu"), 0.1)
 
 
-def test_a_process_that_fails_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_process_that_fails_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ChildProcessError, match="ended with code 1"):
         in_own_process(Training("no-such-model", "none", "eager", 32, 4, 2, 1, "cpu"), 200)
     assert "no-such-model" in capfd.readouterr().err
@@ -78,7 +78,7 @@ def test_what_was_measured_and_what_failed_is_written(tmp_path: Path, fake_gpu: 
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "said"),
     [
         (["--models", "resnet18,resnet19"], "resnet19 is none of alexnet"),
         (["--defences", "fsgm"], "fsgm is none of none, fgsm"),
@@ -86,10 +86,10 @@ def test_what_was_measured_and_what_failed_is_written(tmp_path: Path, fake_gpu: 
         (["--steps", "3"], "--steps"),
     ],
 )
-def test_a_wrong_choice_is_told_before_any_process(
-    fake_gpu: list[Training], options: list[str], told: str
+def test_a_wrong_choice_is_reported_before_any_process(
+    fake_gpu: list[Training], options: list[str], said: str
 ) -> None:
     result = CliRunner().invoke(compilation.app, options)
     assert result.exit_code == 2
-    assert told in " ".join(result.output.replace("│", " ").split())
+    assert said in " ".join(result.output.replace("│", " ").split())
     assert not fake_gpu

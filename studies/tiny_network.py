@@ -1,4 +1,4 @@
-"""A network of one's own, as a user would plug it in with `model: package.module:function`."""
+"""A network as a user would plug it in with `model: package.module:function`, so small that only the rest costs."""
 
 from torch import nn
 

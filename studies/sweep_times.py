@@ -1,9 +1,10 @@
 """Where the time of a sweep went: GPU-minutes of every cell, by what it did.
 
-    python -m benchmarks.sweep_times .advaudio/sweep/0123456789ab --json times.json --out times.md
+    python -m studies.sweep_times .advaudio/sweep/0123456789ab --json times.json
 
-Cells that share a GPU share its minutes: each moment is dealt evenly among the jobs that were on it, failed ones
-included. Jobs that were stopped together with the sweep left no times, so the cells beside them are charged for them too.
+writes that file, and the same as a table (.md) beside it. Cells that share a GPU share its minutes: each moment is
+divided evenly among the jobs that were on it, failed ones included. Jobs that were stopped together with the sweep
+left no times, so the cells beside them are charged for them too.
 """
 
 from __future__ import annotations
@@ -94,8 +95,7 @@ def main(
     folders: Annotated[
         list[Path], typer.Argument(help=".advaudio/sweep/<commit>, one or several side by side")
     ],
-    json: Annotated[Path, typer.Option("--json", help="JSON file to write")],
-    out: Annotated[Path | None, typer.Option(help="Markdown table to write")] = None,
+    json_file: Annotated[Path, typer.Option("--json", help="JSON file to write; a table goes beside it")],
 ) -> None:
     """GPU-minutes of every finished cell and where they went."""
     jobs = [job for folder in folders for job in read_sweep(folder)]
@@ -122,14 +122,13 @@ def main(
                 "gpu_minutes_of": minutes,
             }
         )
-    write_json(json, {"cells": rows, "gpu_minutes": round(sum(row["gpu_minutes"] for row in rows), 1)})
+    write_json(json_file, {"cells": rows, "gpu_minutes": round(sum(row["gpu_minutes"] for row in rows), 1)})
     lines = []
     for row in rows:
         numbers = {"minutes": row["minutes"], "GPU-minutes": row["gpu_minutes"], **row["gpu_minutes_of"]}
         lines.append({"cell": row["cell"], **{name: f"{number:.1f}" for name, number in numbers.items()}})
     text = markdown_table(lines, numbers_from=1)
-    if out is not None:
-        write_text(out, text)
+    write_text(json_file.with_suffix(".md"), text)
     print(text)
 
 

@@ -1,9 +1,9 @@
 """From how many pictures on compiling a training's steps pays, on CUDA: both ways of running them, from cold.
 
-    python -m benchmarks.compilation --models resnet18,resnet56 --defences fgsm,none --json compilation.json
+    python -m studies.compilation --models resnet18,resnet56 --defences fgsm,none --json compilation.json
 
-Every training has a process and an empty compilation cache of its own. The file is written after each; what
-it `planned` and has neither rows of nor under `failed`, an interruption left out.
+Every training has a process and an empty compilation cache of its own. The file is written after each. What is
+`planned` in it, but has no rows and is not under `failed`, an interruption left out.
 """
 
 from __future__ import annotations
