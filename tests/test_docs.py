@@ -24,15 +24,16 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 GENERATED = ("docs/licences.md",)
-MEASURED = ("results/README.md",)
-"""Quotes commands of the commits that were measured."""
-
 PAGES = sorted(
     name
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+    for path in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("*/README.md"),
+        *ROOT.glob("results/*/README.md"),
+    ]
     if (name := path.relative_to(ROOT).as_posix()) not in GENERATED
 )
-WRITTEN = [name for name in PAGES if name not in MEASURED]
 LONGEST_PROSE_LINE = 240
 OLD_WORDS = (
     r"anew|mend(s|ed|ing)?|reckon(s|ed|ing)?|thereof|whatsoever|wherein|oftener|oft|dealt|wants|hitherto|lest|"
@@ -69,7 +70,7 @@ def test_links_lead_somewhere(name: str) -> None:
             assert anchor in anchors(file.read_text(encoding="utf-8")), target
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", PAGES)
 def test_pages_are_in_plain_words_and_short_lines(name: str) -> None:
     text = page(name)
     assert not (found := re.search(rf"\b({OLD_WORDS})\b", text, flags=re.I)), found
@@ -77,7 +78,7 @@ def test_pages_are_in_plain_words_and_short_lines(name: str) -> None:
     assert not [line for line in prose if len(line) > LONGEST_PROSE_LINE]
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", PAGES)
 def test_commands_of_the_pages_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     if name == "CHANGELOG.md":  # its left column has commands that are gone
