@@ -142,7 +142,8 @@ def test_attack_of_the_readme_finds_the_boundary_of_a_linear_network(own_code: t
     torch.manual_seed(0)
     linear = nn.Linear(16, 2)
     network = nn.Sequential(nn.Flatten(), linear).requires_grad_(False)
-    pictures = 0.5 + 0.05 * torch.randn(20, 1, 4, 4)
+    linear.bias = nn.Parameter(-linear.weight.detach().sum(1) / 2, requires_grad=False)
+    pictures = 0.5 + 0.1 * torch.randn(20, 1, 4, 4).clamp(-2, 2)
     logits = network(pictures)
     labels = logits.argmax(1)
     weight = linear.weight
