@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,10 +21,13 @@ import torch
 import typer
 
 from advaudio.core.files import read_json, write_json, write_text
+from advaudio.core.metric_names import PGD_ACCURACY_AT
 from advaudio.core.params import TrainingBudget
+from advaudio.core.settings import AdversarialSettings, TrainingSettings
 from advaudio.report.cells.words import dataset_name, representation_name
-from advaudio.training.folds import TrainingResult, train_folds
-from advaudio.training.settings import AdversarialSettings, TrainingSettings
+from advaudio.training.folds import train_folds
+from advaudio.training.job import TrainingJob
+from advaudio.training.result import TrainingResult
 from benchmarks.markdown_table import markdown_table
 from benchmarks.measurements import commit
 
@@ -75,7 +77,7 @@ def measure(
         "commit": commit(),
         "date": date.today().isoformat(),
         "pgd": "nested",
-        "training": asdict(settings.for_model(model, pretrained != "none")),
+        "training": settings.for_model(model, pretrained != "none").model_dump(),
         "rows": (rows := list[dict[str, Any]]()),
     }
     pick = None
@@ -83,10 +85,9 @@ def measure(
         for chosen, epsilon in cells:
             name = f"{model}-{chosen}-{epsilon:g}" if chosen else f"{model}-clean"
             started = time.perf_counter()
-            result = train_folds(
-                pictures,
-                split,
-                (models or Path(scratch)) / f"{name}.safetensors",
+            job = TrainingJob(
+                pictures=pictures,
+                split=split,
                 model=model,
                 classes=classes,
                 epochs=epochs,
@@ -96,10 +97,14 @@ def measure(
                 repeats=repeats,
                 pretrained=pretrained,
                 seed=seed,
-                device=device,
-                checkpoint_folder=Path(scratch) / name,
                 pick=pick,
                 pgd_epsilons=tuple(bound / 255 for bound in PGD_EPSILONS),
+            )
+            result = train_folds(
+                job,
+                (models or Path(scratch)) / f"{name}.safetensors",
+                device=device,
+                checkpoint_folder=Path(scratch) / name,
             )
             if chosen is None:
                 pick = (result.picked_repeat, result.picked_fold)
@@ -116,7 +121,7 @@ def _row(result: TrainingResult, defence: str | None, epsilon: float | None) -> 
         "training_epsilon_in_255ths": epsilon,
         **result.summary(),
         "pgd_accuracy": {
-            str(bound): float(folds[f"pgd_accuracy_at_{bound}"].mean()) for bound in PGD_EPSILONS
+            str(bound): float(folds[f"{PGD_ACCURACY_AT}{bound}"].mean()) for bound in PGD_EPSILONS
         },
         "test_accuracy_by_fold": folds["test_accuracy"].tolist(),
         "epochs_by_fold": folds["epochs"].tolist(),
@@ -174,7 +179,7 @@ def _rows_of_cell(record: dict[str, Any]) -> list[dict[str, str]]:
             None if model == "original" else 255 * params["adversarial_training"]["epsilon"],
             metrics["accuracy"],
             metrics["accuracy_std"],
-            [metrics[f"pgd_accuracy_at_{bound}"] for bound in PGD_EPSILONS],
+            [metrics[f"{PGD_ACCURACY_AT}{bound}"] for bound in PGD_EPSILONS],
             "test_clips" in metrics,
         )
         for model, metrics in record["training"].items()

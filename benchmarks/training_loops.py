@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from advaudio.core.settings import AdversarialSettings, TrainingSettings
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.optimisers import build_optimiser
 from advaudio.training.pictures import PictureBatches, cut
-from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import Mode, stepper
 
 CLASSES = 50

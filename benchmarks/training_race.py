@@ -6,7 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -19,13 +19,13 @@ from scipy import stats
 
 from advaudio.clips.split_table import Fold, Split
 from advaudio.core.determinism import exact_training
+from advaudio.core.settings import AdversarialSettings, TrainingSettings
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
 from advaudio.training.loop import Epoch, Plan, Speed, train
 from advaudio.training.measures import score
 from advaudio.training.pictures import PictureBatches, PictureFacts
-from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from benchmarks.measurements import Measurements, synchronise
 from benchmarks.training_loops import PlainLoop
 
@@ -97,7 +97,7 @@ class Race:
             OURS: lambda repeat, fold: self._ours(repeat, fold, self.settings)
         }
         if self.float32:
-            float32 = replace(self.settings, mixed_precision="off")
+            float32 = self.settings.model_copy(update={"mixed_precision": "off"})
             found[OURS_FLOAT32] = lambda repeat, fold: self._ours(repeat, fold, float32)
         return {**found, PLAIN: self._plain}
 
@@ -108,7 +108,7 @@ class Race:
         return round(statistics.mean(len(fold.train) // batch * batch for fold in self.split.folds))
 
     def _plan(self, repeat: int, fold: int, settings: TrainingSettings) -> Plan:
-        patient = replace(settings, patience=self.epochs)
+        patient = settings.model_copy(update={"patience": self.epochs})
         return Plan(patient, None, AdversarialSettings(), self.classes, self.epochs, 0, repeat, fold)
 
     def _network(self, plan: Plan, part: Fold) -> Classifier:

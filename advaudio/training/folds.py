@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from advaudio.clips.split_table import Fold, read_split
 from advaudio.core.device import torch_devices
@@ -15,9 +16,10 @@ from advaudio.core.errors import AdvaudioError
 from advaudio.core.files import atomic_path
 from advaudio.core.parallel import map_ordered
 from advaudio.core.progress import Progress, silent
+from advaudio.core.resume import code_of, digest_of, file_digest
 from advaudio.models.pretrained import Pretrained, find_weights, load_pretrained
 from advaudio.models.registry import build_model, own_code
-from advaudio.training.checkpoints import FINISHED, file_digest, open_run, run_digest
+from advaudio.training.checkpoints import FINISHED, open_run
 from advaudio.training.fold_task import FoldTask, forget_pictures, train_fold
 from advaudio.training.job import TrainingJob
 from advaudio.training.loop import Epoch, Plan
@@ -110,7 +112,7 @@ def _digest(job: TrainingJob, facts: PictureFacts, plan: Plan, device: str) -> s
     weights = job.pretrained
     if weights not in ("none", "imagenet"):
         weights = file_digest(find_weights(Path(weights), job.model))
-    return run_digest(
+    return digest_of(
         {
             "pictures": facts.digest,
             "split": file_digest(job.split),
@@ -126,7 +128,9 @@ def _digest(job: TrainingJob, facts: PictureFacts, plan: Plan, device: str) -> s
             "pick": job.pick,
             "pgd_epsilons": job.pgd_epsilons,
             "device": device,
-        }
+            "torch": torch.__version__,
+        },
+        code=code_of("models", "training"),
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from advaudio.core.errors import AdvaudioError
-from advaudio.core.settings import AdversarialSettings, TrainingSettings
+from advaudio.core.settings import TrainingSettings
 from advaudio.models.model_file import load_model, read_metadata
 from advaudio.training import fold_task
 from advaudio.training.checkpoints import FINISHED, open_run, remove_finished
@@ -359,25 +359,6 @@ def test_gpu_memory_running_out_names_the_batch_size(data: Path, monkeypatch: py
 def test_wrong_options_are_refused(options: dict[str, Any], message: str, data: Path) -> None:
     with pytest.raises(AdvaudioError, match=message):
         run(data, **options)
-
-
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        (lambda: TrainingSettings(batch_size=1), "training.batch_size"),
-        (lambda: TrainingSettings(learning_rate=-1.0), "training.learning_rate"),
-        (lambda: TrainingSettings(label_smoothing=1.0), "training.label_smoothing"),
-        (lambda: TrainingSettings(patience=0), "training.patience"),
-        (lambda: TrainingSettings(compile="alway"), "training.compile"),  # type: ignore[arg-type]
-        (lambda: TrainingSettings(mixed_precision="on"), "training.mixed_precision"),  # type: ignore[arg-type]
-        (lambda: AdversarialSettings(epsilon=0.0), "adversarial_training.epsilon"),
-        (lambda: AdversarialSettings(alpha=1.0), "adversarial_training.alpha"),
-        (lambda: AdversarialSettings(steps=0), "adversarial_training.steps"),
-    ],
-)
-def test_wrong_settings_name_their_parameter(make: Callable[[], object], name: str) -> None:
-    with pytest.raises(AdvaudioError, match=name):
-        make()
 
 
 def test_finished_runs_are_removed_and_unfinished_ones_stay(tmp_path: Path) -> None:

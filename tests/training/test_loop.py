@@ -196,7 +196,9 @@ def test_within_a_larger_bound_no_more_clips_are_right(resident: bool) -> None:
         on_device.resident = torch.from_numpy(pictures)
     rows = np.arange(3)
     assert pgd_accuracy(model, on_device, rows, 0.9, 1) == pytest.approx(2 / 3)
-    assert pgd_accuracies(model, on_device, rows, [0.09, 0.9, 0.01], 1) == pytest.approx([1 / 3, 1 / 3, 2 / 3])
+    assert pgd_accuracies(model, on_device, rows, [0.09, 0.9, 0.01], 1) == pytest.approx(
+        [1 / 3, 1 / 3, 2 / 3]
+    )
     assert pgd_accuracies(model, on_device, rows[2:], [0.01, 0.09], 1) == [0, 0]
     assert pgd_accuracies(model, on_device, rows, [], 1) == []
 
