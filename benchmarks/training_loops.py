@@ -49,12 +49,12 @@ def ours_loop(
         bfloat16=device.type == "cuda",
         mode=mode,
     )
-    samples = PictureBatches(pictures, labels, device)
+    on_device = PictureBatches(pictures, labels, device)
     generator = np.random.default_rng(0)
 
     def epoch() -> None:
         total = torch.zeros((), device=device)
-        for x, y in samples.batches(cut(generator.permutation(len(labels)), batch)):
+        for x, y in on_device.batches(cut(generator.permutation(len(labels)), batch)):
             total += step(x, y)[0]
         float(total)
 

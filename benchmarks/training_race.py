@@ -64,7 +64,7 @@ class Race:
     pictures
         (samples, height, width) float32 in [0, 1].
     facts
-        What one reading of them told.
+        What one reading of them found.
     split
         Labels and folds.
     settings
@@ -87,7 +87,7 @@ class Race:
     float32: bool = False
 
     @cached_property
-    def samples(self) -> PictureBatches:
+    def on_device(self) -> PictureBatches:
         """The pictures on the device, for all trainings."""
         return PictureBatches(self.pictures, self.split.labels, self.device)
 
@@ -127,9 +127,9 @@ class Race:
                 if isinstance(event, Epoch):
                     course.epochs.append((time.perf_counter() - started, event.validation_accuracy))
 
-            samples = self.samples
+            on_device = self.on_device
             model = self._network(plan, part)
-            train(model, samples, part, plan, Checkpoint(Path(folder) / "state.pt", ""), note)
+            train(model, on_device, part, plan, Checkpoint(Path(folder) / "state.pt", ""), note)
             self._finish(course, started, model, part)
         return course
 
@@ -138,7 +138,7 @@ class Race:
         plan = self._plan(repeat, fold, self.settings)
         course = Course()
         started = time.perf_counter()
-        samples = self.samples
+        on_device = self.on_device
         model = self._network(plan, part).to(self.device)
         torch.manual_seed(plan.seed_of(1))
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
@@ -164,7 +164,7 @@ class Race:
         for _ in range(self.epochs):
             model.train()
             loop.epoch()
-            accuracy = score(model, samples, part.validation, self.classes).accuracy
+            accuracy = score(model, on_device, part.validation, self.classes).accuracy
             if accuracy >= best:
                 best = accuracy
                 weights = {name: value.clone() for name, value in model.state_dict().items()}
@@ -176,7 +176,7 @@ class Race:
     def _finish(self, course: Course, started: float, model: Classifier, part: Fold) -> None:
         synchronise(self.device)
         course.seconds = time.perf_counter() - started
-        course.test_accuracy = score(model, self.samples, part.test, self.classes).accuracy
+        course.test_accuracy = score(model, self.on_device, part.test, self.classes).accuracy
 
 
 def run_race(race: Race, repeats: int, say: Callable[[str], None]) -> dict[str, list[Course]]:
