@@ -23,8 +23,8 @@ import typer
 from advaudio.clips.split_table import read_split
 from advaudio.core.determinism import exact_training
 from advaudio.core.files import open_array
+from advaudio.core.settings import Compile, TrainingSettings
 from advaudio.training.pictures import picture_facts
-from advaudio.training.settings import Compile, TrainingSettings
 from advaudio.training.steps import Mode
 from benchmarks.measurements import Measurements, refuse_beside_quick, seconds_of, synchronise
 from benchmarks.training_loops import CLASSES, art_loop, network, ours_loop, plain_loop

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from advaudio.core.settings import AdversarialSettings, TrainingSettings
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.optimisers import build_optimiser
 from advaudio.training.pictures import PictureBatches, cut
-from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import Mode, stepper
 
 CLASSES = 50
@@ -49,12 +49,12 @@ def ours_loop(
         bfloat16=device.type == "cuda",
         mode=mode,
     )
-    samples = PictureBatches(pictures, labels, device)
+    on_device = PictureBatches(pictures, labels, device)
     generator = np.random.default_rng(0)
 
     def epoch() -> None:
         total = torch.zeros((), device=device)
-        for x, y in samples.batches(cut(generator.permutation(len(labels)), batch)):
+        for x, y in on_device.batches(cut(generator.permutation(len(labels)), batch)):
             total += step(x, y)[0]
         float(total)
 

@@ -6,7 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -19,13 +19,13 @@ from scipy import stats
 
 from advaudio.clips.split_table import Fold, Split
 from advaudio.core.determinism import exact_training
+from advaudio.core.settings import AdversarialSettings, TrainingSettings
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
 from advaudio.training.loop import Epoch, Plan, Speed, train
 from advaudio.training.measures import score
 from advaudio.training.pictures import PictureBatches, PictureFacts
-from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from benchmarks.measurements import Measurements, synchronise
 from benchmarks.training_loops import PlainLoop
 
@@ -87,7 +87,7 @@ class Race:
     float32: bool = False
 
     @cached_property
-    def samples(self) -> PictureBatches:
+    def on_device(self) -> PictureBatches:
         """The pictures on the device, for all trainings."""
         return PictureBatches(self.pictures, self.split.labels, self.device)
 
@@ -97,7 +97,7 @@ class Race:
             OURS: lambda repeat, fold: self._ours(repeat, fold, self.settings)
         }
         if self.float32:
-            float32 = replace(self.settings, mixed_precision="off")
+            float32 = self.settings.model_copy(update={"mixed_precision": "off"})
             found[OURS_FLOAT32] = lambda repeat, fold: self._ours(repeat, fold, float32)
         return {**found, PLAIN: self._plain}
 
@@ -108,7 +108,7 @@ class Race:
         return round(statistics.mean(len(fold.train) // batch * batch for fold in self.split.folds))
 
     def _plan(self, repeat: int, fold: int, settings: TrainingSettings) -> Plan:
-        patient = replace(settings, patience=self.epochs)
+        patient = settings.model_copy(update={"patience": self.epochs})
         return Plan(patient, None, AdversarialSettings(), self.classes, self.epochs, 0, repeat, fold)
 
     def _network(self, plan: Plan, part: Fold) -> Classifier:
@@ -127,9 +127,9 @@ class Race:
                 if isinstance(event, Epoch):
                     course.epochs.append((time.perf_counter() - started, event.validation_accuracy))
 
-            samples = self.samples
+            on_device = self.on_device
             model = self._network(plan, part)
-            train(model, samples, part, plan, Checkpoint(Path(folder) / "state.pt", ""), note)
+            train(model, on_device, part, plan, Checkpoint(Path(folder) / "state.pt", ""), note)
             self._finish(course, started, model, part)
         return course
 
@@ -138,7 +138,7 @@ class Race:
         plan = self._plan(repeat, fold, self.settings)
         course = Course()
         started = time.perf_counter()
-        samples = self.samples
+        on_device = self.on_device
         model = self._network(plan, part).to(self.device)
         torch.manual_seed(plan.seed_of(1))
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
@@ -164,7 +164,7 @@ class Race:
         for _ in range(self.epochs):
             model.train()
             loop.epoch()
-            accuracy = score(model, samples, part.validation, self.classes).accuracy
+            accuracy = score(model, on_device, part.validation, self.classes).accuracy
             if accuracy >= best:
                 best = accuracy
                 weights = {name: value.clone() for name, value in model.state_dict().items()}
@@ -176,7 +176,7 @@ class Race:
     def _finish(self, course: Course, started: float, model: Classifier, part: Fold) -> None:
         synchronise(self.device)
         course.seconds = time.perf_counter() - started
-        course.test_accuracy = score(model, self.samples, part.test, self.classes).accuracy
+        course.test_accuracy = score(model, self.on_device, part.test, self.classes).accuracy
 
 
 def run_race(race: Race, repeats: int, say: Callable[[str], None]) -> dict[str, list[Course]]:

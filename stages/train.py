@@ -7,15 +7,11 @@ import typer
 
 from advaudio.clips.class_names import read_class_names
 from advaudio.core.command_line import progress_bar, run
-from advaudio.core.files import write_json
 from advaudio.core.params import read_params
 from advaudio.models.registry import require_watched
-from advaudio.training.accuracy import accuracy_over_folds
-from advaudio.training.checkpoints import remove_finished
-from advaudio.training.folds import train_folds
-from advaudio.training.live import live_curves
-from advaudio.training.outputs import write_outputs
-from advaudio.training.settings import TrainingSettings
+from advaudio.training.job import original_job
+from advaudio.training.outputs import TrainingFiles, train_and_write
+from stages.live import live_curves
 
 
 def main(
@@ -33,29 +29,11 @@ def main(
     """Train one network per fold on clean pictures; publish the one that validation picks."""
     chosen = read_params(params)
     require_watched(chosen.model, networks)
-    class_names = read_class_names(clips)
-    budget = chosen.chosen_budget.training
+    names = read_class_names(clips)
+    job = original_job(chosen, pictures, split, len(names))
+    files = TrainingFiles(model_file, outputs, metrics, scratch)
     with progress_bar() as progress, live_curves(live) as on_epoch:
-        result = train_folds(
-            pictures,
-            split,
-            model_file,
-            model=chosen.model,
-            classes=len(class_names),
-            epochs=budget.epochs,
-            repeats=budget.repeats,
-            pretrained=chosen.pretrained,
-            pgd_epsilons=tuple(budget.pgd_epsilons),
-            training=TrainingSettings(**chosen.training.model_dump()),
-            seed=chosen.seed,
-            device=chosen.device,
-            checkpoint_folder=scratch,
-            progress=progress,
-            on_epoch=on_epoch,
-        )
-    write_outputs(result, outputs, class_names)
-    write_json(metrics, {**accuracy_over_folds(result.folds), "test_clips": result.test_clips})
-    remove_finished(scratch)
+        train_and_write(job, files, names, device=chosen.device, progress=progress, on_epoch=on_epoch)
 
 
 if __name__ == "__main__":

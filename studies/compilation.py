@@ -22,8 +22,8 @@ import torch
 import typer
 
 from advaudio.core.determinism import exact_training
+from advaudio.core.settings import DEFENCES, TrainingSettings
 from advaudio.models.registry import ARCHITECTURES
-from advaudio.training.settings import DEFENCES, TrainingSettings
 from advaudio.training.steps import Mode
 from benchmarks.measurements import Measurements, seconds_of
 from benchmarks.training_loops import CLASSES, ours_loop

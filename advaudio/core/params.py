@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.settings import (
+    MODELS,
+    WHOLE_FILE,
+    AdversarialSettings,
+    Defence,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    Share,
+    TrainingSettings,
+    explain,
+)
 
-REPRESENTATIONS = ("stft", "dwt", "stft_tonnetz", "dwt_tonnetz")
-MODELS = ("alexnet", "googlenet", "resnet18", "resnet34", "resnet56", "vgg16")
+Representation = Literal["stft", "dwt", "stft_tonnetz", "dwt_tonnetz"]
+REPRESENTATIONS: tuple[Representation, ...] = get_args(Representation)
 OWN_MODEL = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
-PositiveInt = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 Size = Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)]  # YAML has lists, not tuples
-
-
-class Section(BaseModel):
-    """A section of params.yaml: unknown keys are errors, and nothing is converted silently."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Dataset(Section):
@@ -91,31 +95,6 @@ class Split(Section):
     test_share: Share
 
 
-class Training(Section):
-    """`training`: settings that both trainings share; None is the model's own default."""
-
-    optimiser: Literal["adamw", "sgd"] | None
-    learning_rate: PositiveFloat | None
-    weight_decay: Annotated[float, Field(ge=0, lt=1)] | None
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    batch_size: Annotated[int, Field(ge=2)] | None
-    patience: PositiveInt
-    warm_up: Annotated[float, Field(ge=0, lt=1)]
-    mixed_precision: Literal["auto", "off"]
-    compile: Literal["auto", "always", "off"]
-    deterministic: bool
-
-
-class AdversarialTraining(Section):
-    """`adversarial_training`: protocol, section 4."""
-
-    epsilon: Annotated[float, Field(gt=0, le=1)]
-    alpha: Share
-    steps: PositiveInt
-    probe_clips: Annotated[int, Field(ge=0)]
-    probe_steps: PositiveInt
-
-
 class Evaluation(Section):
     """`evaluation`: protocol, section 6."""
 
@@ -174,9 +153,9 @@ class Params(Section):
     """The whole of params.yaml."""
 
     dataset: str
-    representation: Literal["stft", "dwt", "stft_tonnetz", "dwt_tonnetz"]
+    representation: Representation
     model: str
-    defence: Literal["fgsm", "fgsm_rs", "pgd", "none"]
+    defence: Literal[Defence, "none"]
     budget: str
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     device: Literal["auto", "cpu", "cuda"]
@@ -186,8 +165,8 @@ class Params(Section):
     dwt: Dwt
     tonnetz: Tonnetz
     split: Split
-    training: Training
-    adversarial_training: AdversarialTraining
+    training: TrainingSettings
+    adversarial_training: AdversarialSettings
     attacks: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     evaluation: Evaluation
     budgets: dict[str, Budget]
@@ -222,6 +201,14 @@ class Params(Section):
         return self.attacks[name], self.chosen_budget.attacks[name]
 
     @model_validator(mode="after")
+    def _sections_are_whole(self) -> Params:
+        for section in (self.training, self.adversarial_training):
+            missing = [name for name in type(section).model_fields if name not in section.model_fields_set]
+            if missing:
+                raise ValueError("; ".join(f"`{section.key}.{name}` is missing" for name in missing))
+        return self
+
+    @model_validator(mode="after")
     def _names_exist(self) -> Params:
         _choose("dataset", self.dataset, tuple(self.datasets))
         _choose("budget", self.budget, tuple(self.budgets))
@@ -237,7 +224,7 @@ class Params(Section):
         return self
 
 
-def _choose(key: str, value: str, valid: tuple[str, ...], otherwise: str = "") -> None:
+def _choose(key: str, value: str, valid: Collection[str], otherwise: str = "") -> None:
     if value not in valid:
         near = difflib.get_close_matches(value, valid, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -260,13 +247,13 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
             f"Could not read {path}: {error.strerror}. Run from the repository's top folder."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise AdvaudioError(f"{path} is not valid YAML: {error}. Mend that line.") from error
+        raise AdvaudioError(f"{path} is not valid YAML: {error}. Correct that line.") from error
     if not isinstance(content, dict):
         raise AdvaudioError(f"{path} must hold keys and values, but holds {type(content).__name__}.")
     try:
         return check(content)
     except AdvaudioError as error:
-        raise AdvaudioError(f"{path}: {error} Mend this and run the same command again.") from error
+        raise AdvaudioError(f"{path}: {error} Correct this and run the same command again.") from error
 
 
 def check(content: dict[str, Any]) -> Params:
@@ -278,31 +265,6 @@ def check(content: dict[str, Any]) -> Params:
         If they break the schema; every fault is named with its key, the value found and what is valid.
     """
     try:
-        return Params.model_validate(content)
+        return Params.model_validate(content, context=WHOLE_FILE)
     except ValidationError as error:
-        raise AdvaudioError("; ".join(_explain(fault) for fault in error.errors()) + ".") from error
-
-
-def _explain(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"])
-    kind, value = fault["type"], fault["input"]
-    if kind == "value_error":
-        return str(fault["ctx"]["error"])
-    if kind == "extra_forbidden":
-        return f"`{key}` is no known parameter" + _near_key(key)
-    if kind == "missing":
-        return f"`{key}` is missing"
-    text = f"`{key}` is {value!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        text += f" (YAML reads {value} as text; write it with a point, such as 1.0e-3)"
-    return text
-
-
-def _near_key(key: str) -> str:
-    section: Any = Params
-    *parents, last = key.split(".")
-    for part in parents:
-        field = getattr(section, "model_fields", {}).get(part)
-        section = field.annotation if field else None
-    near = difflib.get_close_matches(last, getattr(section, "model_fields", {}), n=1)
-    return f" (did you mean `{'.'.join([*parents, near[0]])}`?)" if near else ""
+        raise AdvaudioError(explain(error, Params)) from error

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pandas as pd
 
+from advaudio.core.metric_names import PGD_ACCURACY_AT
+
 
 def accuracy_over_folds(folds: pd.DataFrame) -> dict[str, float]:
     """Mean, spread and best of the test accuracies in `folds` (column `test_accuracy`, shares).
 
     The spread is the standard deviation over the folds that were trained (population form, so that one
-    fold gives 0). Of columns `pgd_accuracy_at_…` the means follow under their names.
+    fold gives 0). The means of the columns `pgd_accuracy_at_…` follow under their names.
     """
     accuracy = folds["test_accuracy"]
-    under_attack = [name for name in folds.columns if name.startswith("pgd_accuracy_at_")]
+    under_attack = [name for name in folds.columns if name.startswith(PGD_ACCURACY_AT)]
     return {
         "accuracy": float(accuracy.mean()),
         "accuracy_std": float(accuracy.std(ddof=0)),

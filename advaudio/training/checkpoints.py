@@ -1,9 +1,7 @@
-"""Checkpoints of unfinished training: one folder per run, named by a digest of everything it depends on."""
+"""Checkpoints of unfinished training: one folder per run, named by the run's digest (see `core.resume`)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import pickle
 import shutil
 import time
@@ -12,30 +10,10 @@ from typing import Any
 
 import torch
 
-import advaudio
 from advaudio.core.errors import AdvaudioError
-from advaudio.core.files import atomic_path, library_writes
+from advaudio.core.resume import written_whole
 
 FINISHED = "finished"
-_CODE = ("models", "training")
-
-
-def run_digest(parameters: dict[str, Any]) -> str:
-    """Digest of the parameters (JSON values), the code of models and training, and torch's version."""
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
-    digest.update(torch.__version__.encode())
-    package = Path(advaudio.__file__).parent
-    for folder in _CODE:
-        for path in sorted((package / folder).glob("*.py")):
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_run(folder: Path, digest: str) -> Path:
@@ -53,7 +31,10 @@ def open_run(folder: Path, digest: str) -> Path:
 
 
 def remove_finished(folder: Path, *, but: Path | None = None) -> None:
-    """Remove finished runs, once what they found is written elsewhere: the same training then starts anew."""
+    """Remove finished runs, once what they found is written elsewhere.
+
+    The same training then starts from the beginning.
+    """
     for run in folder.iterdir():
         if run != but and (run / FINISHED).exists():
             shutil.rmtree(run, ignore_errors=True)
@@ -67,7 +48,7 @@ class Checkpoint:
     path
         The file.
     digest
-        Of the run; a file of another run is refused.
+        Digest of the run; a file of another run is refused.
     """
 
     OVERHEAD = 0.05
@@ -113,7 +94,7 @@ class Checkpoint:
             self._next_write = self._opened + _bytes(state) / self.ASSUMED_RATE / self.OVERHEAD
         if started < self._next_write:
             return
-        with atomic_path(self.path) as temporary, library_writes():
+        with written_whole(self.path) as temporary:
             torch.save({**state, "digest": self.digest}, temporary)
         ended = time.monotonic()
         self._next_write = ended + (ended - started) / self.OVERHEAD

@@ -1,9 +1,9 @@
-"""One step's gradient: of the clean loss, or of Eq. 13 with adversarial samples made anew.
+"""One step's gradient: of the clean loss, or of Eq. 13 with adversarial examples made for it.
 
 Eq. 13 of the paper: J̃ = α·J(θ, x, y) + (1 − α)·J(θ, x_adv, y), with
 x_adv = clip(x + ε·sign(∇_x J(θ, x, y)), 0, 1) for `fgsm` (Goodfellow et al., "Explaining and Harnessing
 Adversarial Examples", ICLR 2015), a random start and one step for `fgsm_rs` (Wong et al., "Fast is better
-than free", ICLR 2020), k projected steps for `pgd` (Madry et al., ICLR 2018). Adversarial samples are
+than free", ICLR 2020), k projected steps for `pgd` (Madry et al., ICLR 2018). Adversarial examples are
 constants: no gradient flows through their making.
 """
 
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from advaudio.training.settings import AdversarialSettings
+from advaudio.core.settings import AdversarialSettings
+from advaudio.models.pgd import ascend, step_length
 
 AUXILIARY_WEIGHT = 0.3
 
@@ -44,7 +45,7 @@ def gradient_step(
 ) -> GradientStep:
     """A function (x, y) → (loss, correct) that adds the gradient of J or J̃ to the parameters' `.grad`.
 
-    `loss` is the mean over the batch, `correct` the number of clean samples classified correctly; both are
+    `loss` is the mean over the batch, `correct` the number of clean pictures classified correctly; both are
     detached scalars on the device. Passes per step, forward and backward each: clean 1, `fgsm` 2 (the
     input gradient comes from the clean pass's own backward), `fgsm_rs` 3, `pgd` 2 + steps.
 
@@ -55,9 +56,9 @@ def gradient_step(
     defence
         None, `fgsm`, `fgsm_rs` or `pgd`.
     adversarial
-        ε, α and steps.
+        ε, α and the number of steps.
     label_smoothing
-        Of the cross-entropy.
+        Label smoothing of the cross-entropy.
     bfloat16
         Whether the forward passes run in bfloat16 where that is safe (autocast).
     """
@@ -86,11 +87,13 @@ def gradient_step(
         return (alpha * clean_loss + (1 - alpha) * adversarial_loss).detach(), correct
 
     def from_random_start(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        count, length = (1, 1.25 * epsilon) if defence == "fgsm_rs" else (steps, 2.5 * epsilon / steps)
+        count, length = (1, 1.25 * epsilon) if defence == "fgsm_rs" else (steps, step_length(epsilon, steps))
         clean_loss, correct = loss_of(x, y)
         (alpha * clean_loss).backward()
         start = (x + epsilon * (2 * torch.rand_like(x) - 1)).clamp(0, 1)
-        x_adversarial = ascend(lambda z: loss_of(z, y)[0], x, start, epsilon, length, count)
+        x_adversarial = ascend(
+            lambda z: loss_of(z, y)[0], x, start, epsilon=epsilon, step=length, steps=count
+        )
         adversarial_loss, _ = loss_of(x_adversarial, y)
         ((1 - alpha) * adversarial_loss).backward()
         return (alpha * clean_loss + (1 - alpha) * adversarial_loss).detach(), correct
@@ -98,16 +101,3 @@ def gradient_step(
     if defence is None:
         return clean
     return fgsm if defence == "fgsm" else from_random_start
-
-
-def ascend(
-    loss: Callable[[Tensor], Tensor], x: Tensor, start: Tensor, epsilon: float, length: float, steps: int
-) -> Tensor:
-    """Projected gradient ascent (PGD) on `loss` from `start`, within ε of x (L∞) and within [0, 1]."""
-    point = start
-    for _ in range(steps):
-        point = point.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(loss(point), point)
-        point = point.detach() + length * gradient.sign()
-        point = torch.minimum(torch.maximum(point, x - epsilon), x + epsilon).clamp(0, 1)
-    return point.detach()

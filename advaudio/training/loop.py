@@ -13,12 +13,12 @@ from torch import Tensor
 
 from advaudio.clips.split_table import Fold
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.settings import AdversarialSettings, TrainingSettings
 from advaudio.models.classifier import Classifier
 from advaudio.training.checkpoints import Checkpoint
 from advaudio.training.measures import pgd_accuracy, score
 from advaudio.training.optimisers import build_optimiser, one_cycle, set_learning_rate
 from advaudio.training.pictures import PictureBatches, cut
-from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import step_mode, stepper
 
 COLLAPSE_DROP = 0.2
@@ -29,7 +29,7 @@ _REPORT_SECONDS = 1.0
 class Epoch:
     """One row of the learning curves; epochs count from 1. Accuracies are shares.
 
-    `train_loss` and `train_accuracy` are means over the epoch's steps, on clean samples for the accuracy;
+    `train_loss` and `train_accuracy` are means over the epoch's steps, on clean pictures for the accuracy;
     `probe_accuracy` is the accuracy under the PGD probe, None without one.
     """
 
@@ -45,7 +45,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Speed:
-    """Sent about every second while an epoch runs: samples trained so far in this fold, and their rate."""
+    """Sent about every second while an epoch runs: pictures trained on so far in this fold, and their rate."""
 
     repeat: int
     fold: int
@@ -83,7 +83,7 @@ class Plan:
 
 def train(
     model: Classifier,
-    samples: PictureBatches,
+    pictures: PictureBatches,
     fold: Fold,
     plan: Plan,
     checkpoint: Checkpoint,
@@ -97,7 +97,7 @@ def train(
         If the loss stops being finite, or the checkpoint is refused.
     """
     settings = plan.settings
-    device = samples.device
+    device = pictures.device
     bfloat16 = settings.mixed_precision == "auto" and device.type == "cuda"
     model.channels_last().to(device)
     optimiser = build_optimiser(model, settings)
@@ -106,7 +106,7 @@ def train(
     batch = min(settings.batch_size, len(fold.train))
     steps = len(fold.train) // batch
     if batch < 2:
-        raise AdvaudioError(f"Fold {plan.fold} has one sample to train on; training needs at least two.")
+        raise AdvaudioError(f"Fold {plan.fold} has one picture to train on; training needs at least two.")
     probe_rows = _probe_rows(fold, plan)
 
     history: list[Epoch] = []
@@ -131,7 +131,7 @@ def train(
         started = reported = time.monotonic()
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(plan.seed_of(epoch))
-            for index, (x, y) in enumerate(samples.batches(cut(order, batch))):
+            for index, (x, y) in enumerate(pictures.batches(cut(order, batch))):
                 position = (epoch - 1) * steps + index
                 rate = one_cycle(position, plan.epochs * steps, settings.learning_rate, settings.warm_up)
                 set_learning_rate(optimiser, rate)
@@ -148,13 +148,13 @@ def train(
         emit(
             Speed(plan.repeat, plan.fold, epoch * steps * batch, steps * batch / (time.monotonic() - started))
         )
-        validation = score(model, samples, fold.validation, plan.classes, bfloat16)
+        validation = score(model, pictures, fold.validation, plan.classes, bfloat16)
         _require_finite("validation", validation.loss, epoch, plan)
         probe = None
         if len(probe_rows):
             adversarial = plan.adversarial
             probe = pgd_accuracy(
-                model, samples, probe_rows, adversarial.epsilon, adversarial.probe_steps, bfloat16
+                model, pictures, probe_rows, adversarial.epsilon, adversarial.probe_steps, bfloat16
             )
         history.append(
             Epoch(

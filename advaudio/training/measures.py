@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from advaudio.clips.split_table import Rows
 from advaudio.models.classifier import Classifier
-from advaudio.training.gradients import ascend
+from advaudio.models.pgd import pgd
 from advaudio.training.pictures import PictureBatches, cut
 
 EVALUATION_BATCH = 256
@@ -20,7 +20,7 @@ EVALUATION_BATCH = 256
 
 @dataclass(frozen=True)
 class Score:
-    """Of a model on some clips.
+    """What a model makes of some clips.
 
     Parameters
     ----------
@@ -47,15 +47,15 @@ class Score:
 
 
 def score(
-    model: Classifier, samples: PictureBatches, rows: Rows, classes: int, bfloat16: bool = False
+    model: Classifier, pictures: PictureBatches, rows: Rows, classes: int, bfloat16: bool = False
 ) -> Score:
     """Score `model` on the pictures `rows`; the model is left in evaluation mode."""
     model.eval()
-    device = samples.device
+    device = pictures.device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     pairs = []
     with torch.no_grad():
-        for x, y in samples.batches(cut(rows, EVALUATION_BATCH)):
+        for x, y in pictures.batches(cut(rows, EVALUATION_BATCH)):
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 logits = model(x)
             logits = logits.float()
@@ -66,7 +66,12 @@ def score(
 
 
 def pgd_accuracy(
-    model: Classifier, samples: PictureBatches, rows: Rows, epsilon: float, steps: int, bfloat16: bool = False
+    model: Classifier,
+    pictures: PictureBatches,
+    rows: Rows,
+    epsilon: float,
+    steps: int,
+    bfloat16: bool = False,
 ) -> float:
     """Accuracy under an untargeted L∞ PGD attack of `steps` steps of 2.5·ε/steps from the clean picture.
 
@@ -74,15 +79,15 @@ def pgd_accuracy(
     """
     model.eval()
     correct = 0
-    for x, y in samples.batches(cut(rows, EVALUATION_BATCH)):
-        attacked = _pgd(model, x, y, epsilon, steps, bfloat16)
+    for x, y in pictures.batches(cut(rows, EVALUATION_BATCH)):
+        attacked = pgd(model, x, y, epsilon, steps, bfloat16=bfloat16)
         with torch.no_grad():
             correct += int((model(attacked).argmax(1) == y).sum())
     return correct / len(rows)
 
 
 def pgd_accuracies(
-    model: Classifier, samples: PictureBatches, rows: Rows, epsilons: Sequence[float], steps: int
+    model: Classifier, pictures: PictureBatches, rows: Rows, epsilons: Sequence[float], steps: int
 ) -> list[float]:
     """Accuracy under PGD (as `pgd_accuracy`) within each bound of `epsilons`, in their order.
 
@@ -97,13 +102,13 @@ def pgd_accuracies(
     shares: dict[float, float] = {}
     cudnn = torch.backends.cudnn
     tuned = cudnn.benchmark
-    # The batches shrink, and cuDNN would tune itself anew for every size.
+    # The batches shrink, and cuDNN would tune itself again for every size.
     cudnn.benchmark = False
     try:
         for epsilon in (0.0, *sorted(set(epsilons))):
             held = []
-            for x, y in samples.batches(cut(right, EVALUATION_BATCH)):
-                point = _pgd(model, x, y, epsilon, steps) if epsilon else x
+            for x, y in pictures.batches(cut(right, EVALUATION_BATCH)):
+                point = pgd(model, x, y, epsilon, steps) if epsilon else x
                 with torch.no_grad():
                     held.append(model(point).argmax(1) == y)
             if held:
@@ -112,14 +117,3 @@ def pgd_accuracies(
     finally:
         cudnn.benchmark = tuned
     return [shares[epsilon] for epsilon in epsilons]
-
-
-def _pgd(
-    model: Classifier, x: torch.Tensor, y: torch.Tensor, epsilon: float, steps: int, bfloat16: bool = False
-) -> torch.Tensor:
-    def loss(point: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(point.device.type, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
-            logits = model(point)
-        return functional.cross_entropy(logits.float(), y, reduction="sum")
-
-    return ascend(loss, x, x, epsilon, 2.5 * epsilon / steps, steps)

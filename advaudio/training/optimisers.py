@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from advaudio.training.settings import TrainingSettings
+from advaudio.core.settings import TrainingSettings
 
 FINAL_SHARE = 1e-3
 
@@ -25,7 +25,7 @@ def build_optimiser(model: nn.Module, settings: TrainingSettings) -> torch.optim
         {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
     on_cuda = parameters[0].is_cuda
-    # A tensor is read anew each time a CUDA graph is replayed, a float is not.
+    # A tensor is read each time a CUDA graph is replayed, a float only when it is recorded.
     rate = (
         torch.tensor(settings.learning_rate, device=parameters[0].device)
         if on_cuda

@@ -1,16 +1,23 @@
-"""What a training leaves behind for the report, the plots and the metrics."""
+"""What a training leaves behind: the model, and the files for the report, the plots and the metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
 
-from advaudio.core.files import write_csv, write_json
-from advaudio.training.folds import TrainingResult
+from advaudio.core.files import read_json, write_csv, write_json
+from advaudio.core.progress import Progress, silent
+from advaudio.training.accuracy import accuracy_over_folds, drop_ratio
+from advaudio.training.checkpoints import remove_finished
+from advaudio.training.folds import train_folds
+from advaudio.training.job import TrainingJob
+from advaudio.training.loop import Epoch
+from advaudio.training.result import TrainingResult
 
 EPOCHS = "epochs.csv"
 FOLDS = "folds.csv"
@@ -19,7 +26,82 @@ CONFUSION = "confusion.csv"
 SUMMARY = "summary.json"
 
 
-def write_outputs(result: TrainingResult, folder: Path, class_names: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class TrainingFiles:
+    """Where a training writes.
+
+    Parameters
+    ----------
+    model
+        The published model.
+    tables
+        Folder of the tables (see `write_tables`).
+    metrics
+        JSON file of the metrics.
+    checkpoints
+        Folder of the checkpoints, to resume from.
+    """
+
+    model: Path
+    tables: Path
+    metrics: Path
+    checkpoints: Path
+
+
+def train_and_write(
+    job: TrainingJob,
+    files: TrainingFiles,
+    class_names: Sequence[str],
+    *,
+    device: str = "auto",
+    original: Path | None = None,
+    progress: Progress = silent,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> TrainingResult:
+    """Train in folds (see `train_folds`), write model, tables and metrics, and remove the checkpoints.
+
+    Parameters
+    ----------
+    job
+        What to train.
+    files
+        Where to write.
+    class_names
+        Name of every class, in the order of the labels.
+    device
+        `auto`, `cpu` or `cuda`.
+    original
+        `summary.json` of the original model's training. If it is given, the metrics hold what adversarial
+        training cost of the accuracy there, and in how many folds it collapsed.
+    progress, on_epoch
+        As in `train_folds`.
+    """
+    clean_accuracy = None if original is None else read_json(original, "test_accuracy")["test_accuracy"]
+    result = train_folds(
+        job,
+        files.model,
+        device=device,
+        checkpoint_folder=files.checkpoints,
+        progress=progress,
+        on_epoch=on_epoch,
+    )
+    write_tables(result, files.tables, class_names)
+    write_json(files.metrics, training_metrics(result, clean_accuracy))
+    remove_finished(files.checkpoints)
+    return result
+
+
+def training_metrics(result: TrainingResult, clean_accuracy: float | None = None) -> dict[str, Any]:
+    """The metrics of a training, as JSON values; beside `clean_accuracy`, those of adversarial training too."""
+    accuracy = accuracy_over_folds(result.folds)
+    metrics: dict[str, Any] = {**accuracy, "test_clips": result.test_clips}
+    if clean_accuracy is not None:
+        metrics["drop_ratio"] = drop_ratio(clean_accuracy, accuracy["accuracy"])
+        metrics["collapsed_folds"] = result.collapsed_folds
+    return metrics
+
+
+def write_tables(result: TrainingResult, folder: Path, class_names: Sequence[str]) -> None:
     """Write the tables of a training into `folder`.
 
     - `epochs.csv`: one row per repeat, fold and epoch.

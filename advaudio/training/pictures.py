@@ -23,7 +23,7 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What one reading of all pictures tells.
+    """What one reading of all pictures finds.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class PictureFacts:
     digest
         SHA-256 of the values.
     sums, squares
-        (samples,) float64: of every picture the sum of its values and of their squares.
+        (samples,) float64: the sum of every picture's values, and of their squares.
     """
 
     shape: tuple[int, int, int]
@@ -89,17 +89,17 @@ class PictureBatches:
     pictures
         (samples, height, width), memory-mapped.
     labels
-        Of every row.
+        Label of every row.
     device
         Torch device.
     share
-        Of the free device memory that pictures may take.
+        Share of the free device memory that the pictures may take.
     """
 
     def __init__(
         self, pictures: NDArray[np.float32], labels: Rows, device: torch.device, share: float = 0.5
     ) -> None:
-        self.pictures = pictures
+        self.array = pictures
         self.device = device
         self.labels = torch.from_numpy(labels).to(device)
         self.resident: Tensor | None = None
@@ -119,13 +119,13 @@ class PictureBatches:
                 yield self.resident[index][:, None], self.labels[index]
         elif self.device.type == "cpu":
             for rows in parts:
-                yield torch.from_numpy(self.pictures[rows])[:, None], self.labels[torch.from_numpy(rows)]
+                yield torch.from_numpy(self.array[rows])[:, None], self.labels[torch.from_numpy(rows)]
         else:
             yield from self._streamed(parts)
 
     def _streamed(self, parts: Sequence[Rows]) -> Iterator[tuple[Tensor, Tensor]]:
         def gather(rows: Rows) -> Tensor:
-            return torch.from_numpy(self.pictures[rows])[:, None].pin_memory()
+            return torch.from_numpy(self.array[rows])[:, None].pin_memory()
 
         with ThreadPoolExecutor(1) as reader:
             ahead: Any = reader.submit(gather, parts[0]) if parts else None

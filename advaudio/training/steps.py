@@ -12,24 +12,24 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from advaudio.core.settings import AdversarialSettings, TrainingSettings
 from advaudio.models.classifier import Classifier
 from advaudio.training.gradients import GradientStep, gradient_step
-from advaudio.training.settings import AdversarialSettings, TrainingSettings
 
 Mode = Literal["eager", "graph", "compiled"]
 
 WORTH_COMPILING = 5_000_000
-"""Samples in one fold's training from which on compiling (about a minute) saves time."""
+"""Pictures trained on in one fold, epochs together, from which on compiling (about a minute) saves time."""
 
 _EAGER_STEPS = 3
 _COMPILATIONS = 256
 
 
-def step_mode(settings: TrainingSettings, device: torch.device, samples: int) -> Mode:
-    """How the steps of a training over `samples` samples, epochs together, run best."""
+def step_mode(settings: TrainingSettings, device: torch.device, pictures: int) -> Mode:
+    """How the steps of a training on so many pictures, epochs together, run best."""
     if device.type != "cuda" or settings.compile == "off":
         return "eager"
-    return "compiled" if settings.compile == "always" or samples >= WORTH_COMPILING else "graph"
+    return "compiled" if settings.compile == "always" or pictures >= WORTH_COMPILING else "graph"
 
 
 def stepper(
@@ -71,7 +71,7 @@ def stepper(
 
 
 class _GraphedStep:
-    """Runs the first steps as they are, records the next, and replays it ever after."""
+    """Runs the first steps as they are, records the next, and replays it from then on."""
 
     def __init__(self, step: GradientStep, optimiser: torch.optim.Optimizer) -> None:
         self._step = step
@@ -87,7 +87,7 @@ class _GraphedStep:
             self._x, self._y = x.clone(), y.clone()
             graph = torch.cuda.CUDAGraph()
             # With the eager steps' gradients dropped, those recorded live in the graph's own memory and are
-            # written anew, not added to, by every replay.
+            # overwritten, not added to, by every replay.
             self._optimiser.zero_grad(set_to_none=True)
             # Another thread may be pinning the next batch's memory meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
@@ -100,7 +100,7 @@ class _GraphedStep:
         return self._result
 
     def _beside(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        # Recording wants what comes before it to have run on a stream other than the default one.
+        # Recording needs what comes before it to have run on a stream other than the default one.
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

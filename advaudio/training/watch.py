@@ -14,13 +14,13 @@ class Watch:
     Parameters
     ----------
     sizes
-        Samples that each (repeat, fold) will train on at most.
+        (repeat, fold) → greatest number of pictures that it will train on, epochs together.
     progress
-        Called with (samples trained, samples in total, "title: loss …, accuracy …, … images/s").
+        Called with (pictures trained on, pictures in total, "title: loss …, accuracy …, … images/s").
     on_epoch
         Called with every `Epoch`.
     title
-        Begins the description.
+        Beginning of the description.
     """
 
     def __init__(

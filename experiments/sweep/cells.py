@@ -20,7 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from advaudio.attack_interface.registry import make_attack
 from advaudio.core.errors import AdvaudioError
-from advaudio.core.params import MODELS, REPRESENTATIONS, Params, check, read_params
+from advaudio.core.params import REPRESENTATIONS, Params, check, read_params
+from advaudio.core.settings import MODELS
 
 PAPER_GRID = (f"representation={','.join(REPRESENTATIONS)}", f"model={','.join(MODELS)}")
 """The grid that the paper runs on each data set."""

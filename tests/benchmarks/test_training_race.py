@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from advaudio.clips.split_table import Fold, Split
+from advaudio.core.settings import TrainingSettings
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.pictures import picture_facts
-from advaudio.training.settings import TrainingSettings
 from benchmarks import training_race
 from benchmarks.measurements import Measurements
 from benchmarks.training_race import OURS, PLAIN, Course, Race, paired_difference, record, run_race

@@ -29,6 +29,8 @@ def _with(folder: Path, key: str, value: Any) -> Path:
     [
         ("model", "resnet57", r"`model` is 'resnet57' \(did you mean 'resnet56'\?\); valid are: alexnet"),
         ("dataset", "esc5", r"did you mean 'esc50'.*valid are:.*urbansound8k"),
+        ("defence", "fast", r"`defence` is 'fast': .*'fgsm', 'fgsm_rs', 'pgd' or 'none'"),
+        ("training.learning_rate", float("inf"), r"`training\.learning_rate` is inf"),
         ("representation", "mel", r"`representation` is 'mel': .*'stft', 'dwt'"),
         (
             "budgets.quick.training.pretrained",
@@ -55,6 +57,37 @@ def _with(folder: Path, key: str, value: Any) -> Path:
 def test_refused_with_the_remedy(tmp_path: Path, key: str, value: Any, message: str) -> None:
     with pytest.raises(AdvaudioError, match=message):
         read_params(_with(tmp_path, key, value))
+
+
+def test_the_faults_of_all_sections_are_named_together(tmp_path: Path) -> None:
+    path = _with(tmp_path, "training.patience", 0)
+    text = (
+        path.read_text(encoding="utf-8")
+        .replace("probe_steps: 5", "probe_steps: 0")
+        .replace("seed: 0", "seed: -1")
+    )
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(
+        AdvaudioError,
+        match=r"`seed` is -1.*`training\.patience` is 0.*`adversarial_training\.probe_steps` is 0",
+    ):
+        read_params(path)
+
+
+@pytest.mark.parametrize(
+    "key", ["seed", "training.patience", "adversarial_training.probe_clips", "stft.n_fft"]
+)
+def test_a_missing_key_is_named_though_the_library_has_a_default(tmp_path: Path, key: str) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    *parents, last = key.split(".")
+    section = params
+    for parent in parents:
+        section = section[parent]
+    del section[last]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    with pytest.raises(AdvaudioError, match=rf"`{key}` is missing"):
+        read_params(path)
 
 
 def test_shipped_file_is_valid_and_selects(tmp_path: Path) -> None:

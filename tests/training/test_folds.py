@@ -15,31 +15,32 @@ import pytest
 import torch
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.settings import TrainingSettings
 from advaudio.models.model_file import load_model, read_metadata
-from advaudio.training import folds
+from advaudio.training import fold_task
 from advaudio.training.checkpoints import FINISHED, open_run, remove_finished
-from advaudio.training.folds import TrainingResult, train_folds
+from advaudio.training.folds import train_folds
+from advaudio.training.job import TrainingJob
 from advaudio.training.loop import Epoch
 from advaudio.training.pictures import PictureBatches
-from advaudio.training.settings import AdversarialSettings, TrainingSettings
+from advaudio.training.result import TrainingResult
 
 TINY = "tests.training.networks:Tiny"
 SETTINGS = TrainingSettings(batch_size=16, learning_rate=0.01)
 
 
-def run(folder: Path, name: str = "model", **options: Any) -> TrainingResult:
+def run(
+    folder: Path, name: str = "model", *, device: str = "cpu", on_epoch: Any = None, **options: Any
+) -> TrainingResult:
     """Train on the fixture `data`; checkpoints and the model are named after `name`."""
-    chosen: dict[str, Any] = {
-        "model": TINY,
-        "classes": 3,
-        "epochs": 3,
-        "training": SETTINGS,
-        "device": "cpu",
-        "checkpoint_folder": folder / f"{name}-checkpoints",
-        **options,
-    }
+    chosen: dict[str, Any] = {"model": TINY, "classes": 3, "epochs": 3, "training": SETTINGS, **options}
+    job = TrainingJob(pictures=folder / "pictures.npy", split=folder / "split.csv", **chosen)
     return train_folds(
-        folder / "pictures.npy", folder / "split.csv", folder / f"{name}.safetensors", **chosen
+        job,
+        folder / f"{name}.safetensors",
+        checkpoint_folder=folder / f"{name}-checkpoints",
+        device=device,
+        on_epoch=on_epoch,
     )
 
 
@@ -84,14 +85,14 @@ def test_the_folds_of_a_process_share_the_pictures(data: Path, monkeypatch: pyte
         made.append(PictureBatches(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(folds, "PictureBatches", counted)
+    monkeypatch.setattr(fold_task, "PictureBatches", counted)
     run(data, epochs=1)
     assert len(made) == 1
     pictures = np.load(data / "pictures.npy")
     np.save(data / "pictures.npy", 1 - pictures)
     run(data, epochs=1)
     assert len(made) == 2  # the next training looks at its own pictures, though the path is the same
-    np.testing.assert_array_equal(made[1].pictures, 1 - pictures)
+    np.testing.assert_array_equal(made[1].array, 1 - pictures)
 
 
 @pytest.mark.parametrize("defence", [None, "fgsm", "fgsm_rs", "pgd"])
@@ -337,7 +338,7 @@ def test_gpu_memory_running_out_names_the_batch_size(data: Path, monkeypatch: py
     def train(*arguments: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr("advaudio.training.folds.train", train)
+    monkeypatch.setattr("advaudio.training.fold_task.train", train)
     with pytest.raises(
         AdvaudioError, match=r"out of memory training fold 0.*`training.batch_size` \(now 16\)"
     ):
@@ -358,25 +359,6 @@ def test_gpu_memory_running_out_names_the_batch_size(data: Path, monkeypatch: py
 def test_wrong_options_are_refused(options: dict[str, Any], message: str, data: Path) -> None:
     with pytest.raises(AdvaudioError, match=message):
         run(data, **options)
-
-
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        (lambda: TrainingSettings(batch_size=1), "training.batch_size"),
-        (lambda: TrainingSettings(learning_rate=-1.0), "training.learning_rate"),
-        (lambda: TrainingSettings(label_smoothing=1.0), "training.label_smoothing"),
-        (lambda: TrainingSettings(patience=0), "training.patience"),
-        (lambda: TrainingSettings(compile="alway"), "training.compile"),  # type: ignore[arg-type]
-        (lambda: TrainingSettings(mixed_precision="on"), "training.mixed_precision"),  # type: ignore[arg-type]
-        (lambda: AdversarialSettings(epsilon=0.0), "adversarial_training.epsilon"),
-        (lambda: AdversarialSettings(alpha=1.0), "adversarial_training.alpha"),
-        (lambda: AdversarialSettings(steps=0), "adversarial_training.steps"),
-    ],
-)
-def test_wrong_settings_name_their_parameter(make: Callable[[], object], name: str) -> None:
-    with pytest.raises(AdvaudioError, match=name):
-        make()
 
 
 def test_finished_runs_are_removed_and_unfinished_ones_stay(tmp_path: Path) -> None:

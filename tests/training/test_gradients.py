@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from advaudio.core.settings import AdversarialSettings
+from advaudio.models.pgd import ascend
 from advaudio.models.registry import build_model
-from advaudio.training.gradients import ascend, gradient_step
-from advaudio.training.settings import AdversarialSettings
+from advaudio.training.gradients import gradient_step
 
 EPSILON, ALPHA = 0.05, 0.4
 SETTINGS = AdversarialSettings(epsilon=EPSILON, alpha=ALPHA, steps=3)
@@ -80,7 +81,7 @@ def test_passes_per_step(defence: str | None, passes: int) -> None:
 
 
 @pytest.mark.parametrize("defence", ["fgsm", "fgsm_rs", "pgd"])
-def test_adversarial_samples_stay_in_the_ball_and_in_range(defence: str) -> None:
+def test_adversarial_examples_stay_in_the_ball_and_in_range(defence: str) -> None:
     model = double_model("tests.training.networks:Tiny")
     x, y = batch()
     seen: list[Tensor] = []
@@ -100,5 +101,5 @@ def test_adversarial_samples_stay_in_the_ball_and_in_range(defence: str) -> None
 def test_ascent_finds_the_corner_of_a_linear_loss() -> None:
     x = torch.tensor([[0.5, 0.02, 0.5]], dtype=torch.float64)
     slope = torch.tensor([[1.0, -2.0, 0.0]], dtype=torch.float64)
-    found = ascend(lambda point: (point * slope).sum(), x, x, 0.1, 0.03, 5)
+    found = ascend(lambda point: (point * slope).sum(), x, x, epsilon=0.1, step=0.03, steps=5)
     torch.testing.assert_close(found, torch.tensor([[0.6, 0.0, 0.5]], dtype=torch.float64))

@@ -15,15 +15,14 @@ from torch import nn
 
 from advaudio.core.device import torch_devices
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.settings import AdversarialSettings, TrainingSettings
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
-from advaudio.training.live import live_curves
 from advaudio.training.loop import Epoch, Speed, best_epoch, collapsed_epoch
 from advaudio.training.measures import Score, pgd_accuracies, pgd_accuracy, score
 from advaudio.training.optimisers import build_optimiser, one_cycle
 from advaudio.training.pictures import PictureBatches, cut, picture_facts
-from advaudio.training.settings import AdversarialSettings, TrainingSettings
 from advaudio.training.steps import step_mode, stepper
 from advaudio.training.watch import Watch
 
@@ -134,9 +133,9 @@ def test_modes() -> None:
 
 def test_batches_are_the_rows_in_order() -> None:
     pictures = np.random.default_rng(0).random((10, 3, 4), dtype=np.float32)
-    samples = PictureBatches(pictures, np.arange(10), torch.device("cpu"))
+    on_device = PictureBatches(pictures, np.arange(10), torch.device("cpu"))
     parts = cut(np.array([7, 1, 4, 9, 0]), 2)
-    batches = list(samples.batches(parts))
+    batches = list(on_device.batches(parts))
     assert [tuple(x.shape) for x, _ in batches] == [(2, 1, 3, 4), (2, 1, 3, 4), (1, 1, 3, 4)]
     np.testing.assert_array_equal(torch.cat([y for _, y in batches]), [7, 1, 4, 9, 0])
     np.testing.assert_array_equal(torch.cat([x for x, _ in batches])[:, 0], pictures[[7, 1, 4, 9, 0]])
@@ -169,14 +168,14 @@ def test_score_and_pgd_of_a_linear_model_are_exact() -> None:
     pixels = np.array([0.1, 0.42, 0.47, 0.53, 0.56, 0.9], np.float32)
     pictures = np.full((6, 2, 2), 0.5, np.float32)
     pictures[:, 0, 0] = pixels
-    samples = PictureBatches(pictures, np.array([0, 0, 1, 1, 1, 1]), torch.device("cpu"))
+    on_device = PictureBatches(pictures, np.array([0, 0, 1, 1, 1, 1]), torch.device("cpu"))
     rows = np.arange(6)
-    result = score(model, samples, rows, 2)
+    result = score(model, on_device, rows, 2)
     np.testing.assert_array_equal(result.confusion, [[2, 0], [1, 3]])
     margins = np.tanh(pixels - 0.5) * np.array([-1, -1, 1, 1, 1, 1])
     assert result.loss == pytest.approx(float(np.mean(np.log1p(np.exp(-2 * margins)))), rel=1e-5)
     for epsilon, expected in ((0.01, 5), (0.05, 4), (0.07, 3), (0.09, 2), (0.41, 0)):
-        assert pgd_accuracy(model, samples, rows, epsilon, 5) == pytest.approx(expected / 6)
+        assert pgd_accuracy(model, on_device, rows, epsilon, 5) == pytest.approx(expected / 6)
 
 
 class Bump(nn.Module):
@@ -192,14 +191,16 @@ def test_within_a_larger_bound_no_more_clips_are_right(resident: bool) -> None:
     model = Classifier(Bump(), mean=0.0, std=1.0, size=(2, 2))
     pictures = np.full((3, 2, 2), 0.5, np.float32)
     pictures[:, 0, 0] = [0.52, 0.505, 0.7]
-    samples = PictureBatches(pictures, np.array([0, 0, 0]), torch.device("cpu"))
+    on_device = PictureBatches(pictures, np.array([0, 0, 0]), torch.device("cpu"))
     if resident:
-        samples.resident = torch.from_numpy(pictures)
+        on_device.resident = torch.from_numpy(pictures)
     rows = np.arange(3)
-    assert pgd_accuracy(model, samples, rows, 0.9, 1) == pytest.approx(2 / 3)
-    assert pgd_accuracies(model, samples, rows, [0.09, 0.9, 0.01], 1) == pytest.approx([1 / 3, 1 / 3, 2 / 3])
-    assert pgd_accuracies(model, samples, rows[2:], [0.01, 0.09], 1) == [0, 0]
-    assert pgd_accuracies(model, samples, rows, [], 1) == []
+    assert pgd_accuracy(model, on_device, rows, 0.9, 1) == pytest.approx(2 / 3)
+    assert pgd_accuracies(model, on_device, rows, [0.09, 0.9, 0.01], 1) == pytest.approx(
+        [1 / 3, 1 / 3, 2 / 3]
+    )
+    assert pgd_accuracies(model, on_device, rows[2:], [0.01, 0.09], 1) == [0, 0]
+    assert pgd_accuracies(model, on_device, rows, [], 1) == []
 
 
 @pytest.mark.parametrize("name", ["alexnet", "resnet18", "googlenet"])
@@ -254,18 +255,6 @@ def test_watch_adds_up_the_folds() -> None:
     watch.finish((0, 1))
     assert calls[-1][:2] == (160, 160)
     assert epochs == [row]
-
-
-def test_live_log_holds_the_curves_and_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "live"
-    for _ in range(2):  # a second run begins the log anew
-        with live_curves(folder) as on_epoch:
-            for row in history([0.25, 0.5], [0.125, None]):
-                on_epoch(row)
-    curve = folder / "plots" / "metrics" / "fold_0" / "validation_accuracy.tsv"
-    assert curve.read_text() == "step\tvalidation_accuracy\n1\t0.25\n2\t0.5\n"
-    assert (folder / "plots" / "metrics" / "fold_0" / "probe_accuracy.tsv").read_text().count("\n") == 2
 
 
 def test_cuda_without_a_gpu_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

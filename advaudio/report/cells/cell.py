@@ -21,15 +21,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.metric_names import PGD_ACCURACY_AT
 from advaudio.report.cells.estimates import Estimate, difference, mean, share_of_clips
 from advaudio.report.cells.sources import Folder, Source, need_json, need_params, read_json
 from advaudio.report.cells.words import dataset_name, model_name, representation_name
 
 MODELS = ("original", "robust")
 PROVENANCE = ("what", "command", "commit", "hardware", "software", "date", "seconds")
-
-UNDER_PGD = "pgd_accuracy_at_"
-"""Before the bound in the names of metrics/train.json and metrics/train_fgsm.json."""
 
 METRIC_KEYS = {
     "fooling_rate": "fooling_rate",
@@ -237,9 +235,9 @@ def cell_of(record: Record, name: str) -> Cell:
         accuracy = {model: _accuracy(training[model]["accuracy"], clips) for model in MODELS}
         under_pgd = {
             model: {
-                name.removeprefix(UNDER_PGD): _accuracy(value, clips)
+                name.removeprefix(PGD_ACCURACY_AT): _accuracy(value, clips)
                 for name, value in training[model].items()
-                if name.startswith(UNDER_PGD)
+                if name.startswith(PGD_ACCURACY_AT)
             }
             for model in MODELS
         }

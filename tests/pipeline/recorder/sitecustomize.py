@@ -125,7 +125,8 @@ def _note_parameters(module: Any, notes: Notes) -> None:
         return value
 
     def dumped(self: Any) -> Any:
-        notes.add(f"parameter {paths[id(self)]}.*")
+        if id(self) in paths:  # a section of the file, not one that was made from it
+            notes.add(f"parameter {paths[id(self)]}.*")
         return dump(self)
 
     def noting_read(*arguments: Any) -> Any:

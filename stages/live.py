@@ -1,6 +1,6 @@
 """dvclive's running log of the epochs, which `dvc plots` and editors show while training goes on.
 
-It lies outside the outputs that DVC hashes: `TrainingResult.curves` is the record.
+Both trainings use it. It lies outside the outputs that DVC hashes: `TrainingResult.curves` is the record.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FAILURES = (OSError, sqlite3.Error)  # dvclive opens DVC's databases
 def live_curves(folder: Path) -> Iterator[Callable[[Epoch], None]]:
     """Give an `on_epoch` for `train_folds` that logs to `folder`, one curve per fold and measure.
 
-    The log is begun anew; resumed training sends its earlier epochs again. A Git repository without a
+    The log starts empty; resumed training sends its earlier epochs again. A Git repository without a
     commit, which dvclive cannot work in, gets no log.
 
     Parameters
