@@ -1,0 +1,110 @@
+"""Find the table and the clips of a published data set, however the archive was repacked."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from advaudio.core.errors import AdvaudioError
+from advaudio.datasets.archive import Container, audio_names
+from advaudio.datasets.audio import EXTENSIONS
+
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+SHOWN = 5
+
+
+def find_table(container: Container, path: str, layout: str) -> tuple[str, str]:
+    """Name of the table of clips, and the folder (with a slash, or empty) that the data set lies in.
+
+    Parameters
+    ----------
+    container
+        What was opened.
+    path
+        Where the publisher's archive has the table, e.g. "meta/esc50.csv". Anywhere else will do if only one
+        file has its name, in letters of any case.
+    layout
+        What messages say is wanted.
+
+    Raises
+    ------
+    AdvaudioError
+        If there is none, or more than one.
+    """
+    names = [name for name in container.files if name == path or name.endswith(f"/{path}")]
+    if len(names) == 1:
+        return names[0], names[0].removesuffix(path)
+    if not names:
+        base = PurePosixPath(path).name.lower()
+        others = [name for name in container.files if PurePosixPath(name).name.lower() == base]
+        if len(others) == 1:
+            return others[0], others[0][: -len(base)]
+        names = others
+    found = "no file" if not names else f"{len(names)} files"
+    raise AdvaudioError(
+        f"{container.path} has {found} {path}{_listed(names)}; exactly one is expected. Wanted: {layout}. "
+        f"{_found(container)} Is it of another data set? Check the parameters `dataset` and `archive`."
+    )
+
+
+def find_clips(container: Container, published: Iterable[str], layout: str) -> list[str]:
+    """Where each clip lies: at the publisher's place, or wherever the one file of its name is.
+
+    Parameters
+    ----------
+    container
+        What was opened.
+    published
+        Names as in the publisher's archive. The names of the files must be unique without their folders, or
+        with the innermost one (`fold1/…`).
+    layout
+        What messages say is wanted.
+
+    Returns
+    -------
+    list of str
+        The publisher's name for a clip that is nowhere.
+
+    Raises
+    ------
+    AdvaudioError
+        If a clip is there more than once, and none of them at the publisher's place; or if no clip is there.
+    """
+    by_name = defaultdict(list)
+    for name in audio_names(container.files, EXTENSIONS):
+        by_name[PurePosixPath(name).name].append(name)
+    found = []
+    for name in published:
+        places = [name] if name in container.files else by_name.get(PurePosixPath(name).name, [])
+        if len(places) > 1:
+            inner = "/".join(PurePosixPath(name).parts[-2:])
+            places = [place for place in places if place.endswith(f"/{inner}") or place == inner] or places
+        if len(places) > 1:
+            raise AdvaudioError(
+                f"{container.path} has the clip {PurePosixPath(name).name} {len(places)} times{_listed(places)}, "
+                f"and it is not known which is meant. Wanted: {layout}. Leave one copy of each clip."
+            )
+        found.append(places[0] if places else name)
+    if not any(name in container.files for name in found):
+        raise AdvaudioError(
+            f"{container.path} has the table of clips and none of its clips. Wanted: {layout}. {_found(container)}"
+        )
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    if not names:
+        return ""
+    return f" ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})"
+
+
+def _found(container: Container) -> str:
+    """What is in the container, in one sentence or two."""
+    audio = Counter(str(PurePosixPath(name).parent) for name in audio_names(container.files, EXTENSIONS))
+    folders = [f"{number} audio files in {folder}/" for folder, number in audio.most_common(SHOWN)]
+    tables = [name for name in container.files if name.lower().endswith(".csv")]
+    inside = [name for name in container.files if name.lower().endswith(ARCHIVES)]
+    found = [*folders, *tables[:SHOWN]] or [f"{len(container.files)} files, none of them audio"]
+    text = f"Found: {', '.join(found)}{', …' if len(audio) > SHOWN else ''}."
+    return text + (f" Unpack {inside[0]} first, and name its folder." if inside else "")
