@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -88,16 +89,23 @@ def read_json(path: Path, *needed: str) -> Any:
                 inner = inner[part]
     except (OSError, ValueError, RecursionError) as error:
         raise AdvaudioError(
-            f"Could not read {path}: {error}. Delete it and run `dvc repro` to make it anew, or run "
+            f"Could not read {path}: {error}. Delete it and run `dvc repro` to make it again, or run "
             "`dvc checkout` to restore it."
         ) from error
     return content
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` without its index, atomically; floats keep their shortest exact form."""
+    """Write `table` without its index, atomically; floats keep their shortest exact form.
+
+    `read_csv` reads any text back as it was, given `dtype=object, keep_default_na=False`.
+    """
+    # Before Python 3.13, a text with a carriage return gets no quotes of its own, and ends the line for a reader.
+    texts = table.select_dtypes(exclude="number")
+    broken = any(texts[column].astype(str).str.contains("\r").any() for column in texts)
+    quoting = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import shutil
 import stat
 import tarfile
-import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,12 +22,8 @@ from typing import IO, cast
 
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.progress import Progress, silent
+from advaudio.datasets.inventory import MEBIBYTE, Inventory, plain_name, refusal
 
-MEBIBYTE = 2**20
-LARGEST_FILE = 1024 * MEBIBYTE
-LARGEST_RATIO = 200
-LARGEST_OVERHEAD = 64 * MEBIBYTE
-MOST_FILES = 1_000_000
 LARGEST_HEADER = 16 * MEBIBYTE
 UTF_8_NAME = 0x800
 OTHER_ARCHIVES = {
@@ -147,17 +141,18 @@ def open_container(
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            yield Container(path, _folder_files(path))
-            return
-        with path.open("rb") as file:
-            start = file.read(4)
+        folder = Container(path, _folder_files(path)) if path.is_dir() else None
+        if folder is None:
+            with path.open("rb") as file:
+                start = file.read(4)
     except OSError as error:
         raise AdvaudioError(
             f"Could not open {path}: {error.strerror or error}. Give the path of an archive or folder that "
             "is there, or leave `archive` empty to download."
         ) from error
-    if start[:2] == b"PK":
+    if folder is not None:
+        yield folder
+    elif start[:2] == b"PK":
         files = _readable(path, _zip_files, ours)
         try:
             yield Container(path, files)
@@ -201,59 +196,6 @@ def _damaged(path: Path, error: BaseException, ours: bool) -> AdvaudioError:
     )
 
 
-def _refusal(path: Path, name: str, reason: str) -> AdvaudioError:
-    return AdvaudioError(
-        f"The archive {path} is refused: its entry {name!r} {reason}. No honest data set needs that; "
-        "get the archive from its publisher."
-    )
-
-
-class _Inventory:
-    """Checks the entries of one archive, one after the other, before anything of them is read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.names: set[str] = set()
-        self.total = 0
-        self.allowed = LARGEST_RATIO * path.stat().st_size + LARGEST_OVERHEAD
-
-    def check_name(self, name: str) -> str:
-        """Give the name as `plain_name` spells it; refuse one that could point outside a folder."""
-        while name.startswith("./"):
-            name = name[2:]
-        parts = re.split(r"[/\\]", name)
-        if name[:1] in ("/", "\\") or re.match(r"[A-Za-z]:", name):
-            raise _refusal(self.path, name, "has an absolute name")
-        if ".." in parts:
-            raise _refusal(self.path, name, "has `..` in its name")
-        if not name or any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in name):
-            raise _refusal(self.path, name, "has an empty or unprintable name")
-        return plain_name(name)
-
-    def add(self, name: str, size: int) -> str:
-        """Count one regular file; give its name."""
-        name = self.check_name(name)
-        if name in self.names:
-            raise _refusal(self.path, name, "occurs twice")
-        self.names.add(name)
-        if size > LARGEST_FILE:
-            raise _refusal(self.path, name, f"unpacks to {size / 1e9:.1f} GB, more than 1 GiB")
-        self.total += size
-        if self.total > self.allowed or len(self.names) > MOST_FILES:
-            raise _refusal(
-                self.path,
-                name,
-                f"takes the unpacked size to {self.total / 1e9:.1f} GB in {len(self.names)} files, "
-                f"more than {LARGEST_RATIO} times the archive",
-            )
-        return name
-
-
-def plain_name(name: str) -> str:
-    """A name with forward slashes, which Windows writes the other way, and composed letters (Unicode's NFC)."""
-    return unicodedata.normalize("NFC", name.replace("\\", "/"))
-
-
 def _folder_files(folder: Path) -> dict[str, Located]:
     files = {}
     for place, folders, names in os.walk(folder):
@@ -281,19 +223,19 @@ def _folder_files(folder: Path) -> dict[str, Located]:
 
 
 def _zip_files(path: Path) -> dict[str, Located]:
-    inventory = _Inventory(path)
+    inventory = Inventory(path)
     files = {}
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _refusal(path, entry.filename, "is a link or a device")
+                raise refusal(path, entry.filename, "is a link or a device")
             stored = _zip_name(entry)
             if stored.endswith(("/", "\\")):
                 inventory.check_name(stored)
                 continue
             if entry.flag_bits & 1:
-                raise _refusal(path, stored, "is encrypted")
+                raise refusal(path, stored, "is encrypted")
             name = inventory.add(stored, entry.file_size)
             files[name] = Located(path, entry.filename, 0, entry.file_size)
     return files
@@ -308,14 +250,14 @@ def _zip_name(entry: zipfile.ZipInfo) -> str:
 
 
 def _tar_entries(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    inventory = _Inventory(path)
+    inventory = Inventory(path)
     for entry in archive:
         if entry.isdir():
             if entry.name not in (".", ""):
                 inventory.check_name(entry.name)
             continue
         if not entry.isreg() or entry.issparse():
-            raise _refusal(path, entry.name, "is a link, a device or a sparse file")
+            raise refusal(path, entry.name, "is a link, a device or a sparse file")
         yield inventory.add(entry.name, entry.size), entry
 
 
@@ -412,15 +354,3 @@ def check_free_space(folder: Path, needed: int, purpose: str) -> None:
             f"The disk of {folder} is too full to {purpose}: {needed / 1e6:,.0f} MB are needed, "
             f"{free / 1e6:,.0f} MB are free. Free some space and run the same command again."
         )
-
-
-def audio_names(names: Iterable[str], extensions: Iterable[str]) -> list[str]:
-    """Those of `names` that are audio by their extension, without the hidden companions that macOS makes."""
-    endings = tuple(extensions)
-    return [
-        name
-        for name in names
-        if name.lower().endswith(endings)
-        and not name.rsplit("/", 1)[-1].startswith(".")
-        and not name.startswith("__MACOSX/")
-    ]

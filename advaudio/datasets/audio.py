@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from advaudio.clips.clip_store import encode
-from advaudio.datasets.audio_length import BadAudio, name_format, settle_length
+from advaudio.datasets.audio_length import name_format, settle_length
+from advaudio.datasets.bad_audio import BadAudio
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
 LOWEST_RATE = 1_000
@@ -17,7 +19,6 @@ HIGHEST_RATE = 400_000
 LONGEST_CLIP = 300.0
 MOST_CHANNELS = 64
 BLOCK = 2**18
-UNKNOWN = 2**63 - 1
 # One step of 16 bits: less is what rounding leaves of silence.
 SILENCE = 2.0**-15
 
@@ -72,8 +73,7 @@ def decode_audio(content: bytes, sample_rate: int) -> Decoded:
     sized = settle_length(content, LONGEST_CLIP)
     try:
         with soundfile.SoundFile(io.BytesIO(sized.content)) as file:
-            # libsndfile states the largest number where a flac leaves its length open.
-            stated = file.frames if sized.samples is None and file.frames < UNKNOWN else sized.samples
+            stated = file.frames if sized.samples is None else sized.samples
             _check_header(file, stated)
             audio = _mixed(file, stated)
             rate, channels, encoding = file.samplerate, file.channels, f"{file.format}/{file.subtype}"
@@ -106,23 +106,24 @@ def resample(audio: np.ndarray[Any, Any], rate: int, wanted: int) -> np.ndarray[
 def _why_not_decoded(content: bytes, error: Exception) -> str:
     # The error's own text holds an address in memory, which would differ from run to run.
     reason = str(getattr(error, "error_string", type(error).__name__)).rstrip(".")
-    name, ending = name_format(content) or ("", "")
-    if name:
-        reason = f"{name} audio is not read here"
-    return f"it cannot be decoded ({reason}); convert it with `ffmpeg -i NAME.{ending or 'xyz'} NAME.wav`"
+    known = name_format(content)
+    if known:
+        name, ending = known
+        return f"{name} audio is not read here: convert it with `ffmpeg -i NAME.{ending} NAME.wav` and name the wav"
+    return f"it cannot be decoded ({reason}); if a player plays it, convert it with `ffmpeg -i FILE NAME.wav`"
 
 
-def _check_header(file: Any, stated: int | None) -> None:
+def _check_header(file: Any, stated: int) -> None:
     if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
         raise BadAudio(f"its sample rate is {file.samplerate} Hz, outside {LOWEST_RATE} to {HIGHEST_RATE}")
     if file.channels > MOST_CHANNELS:
         raise BadAudio(f"it has {file.channels} channels, more than {MOST_CHANNELS}")
-    if stated is not None and stated > LONGEST_CLIP * file.samplerate:
+    if stated > LONGEST_CLIP * file.samplerate:
         seconds = stated / file.samplerate
         raise BadAudio(f"it lasts {seconds:.0f} s, more than {LONGEST_CLIP:.0f} s: cut it into clips")
 
 
-def _mixed(file: Any, stated: int | None) -> np.ndarray[Any, Any]:
+def _mixed(file: Any, stated: int) -> np.ndarray[Any, Any]:
     """Average of the channels, read block by block: a small file can state or hold hours."""
     blocks: list[np.ndarray[Any, Any]] = []
     length = 0
@@ -134,6 +135,17 @@ def _mixed(file: Any, stated: int | None) -> np.ndarray[Any, Any]:
         if length > LONGEST_CLIP * file.samplerate:
             raise BadAudio(f"it lasts more than {LONGEST_CLIP:.0f} s: cut it into clips")
         blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
-    if stated is not None and length < 0.99 * stated:
+    if length < 0.99 * stated:
         raise BadAudio(f"it is truncated: {length} of its {stated} samples can be decoded")
     return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+
+
+def audio_names(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are audio by their extension, without the hidden companions that macOS makes."""
+    return [
+        name
+        for name in names
+        if name.lower().endswith(EXTENSIONS)
+        and not name.rsplit("/", 1)[-1].startswith(".")
+        and not name.startswith("__MACOSX/")
+    ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from advaudio.datasets import flac, ogg
+from advaudio.datasets.bad_audio import BadAudio
 from advaudio.datasets.mp3 import read_stream, skip_tags
 
 # How near to the largest number a size means "unknown": programs subtract the header's bytes from it.
@@ -25,12 +26,7 @@ FOREIGN = (
     (re.compile(rb"#!AMR"), "AMR", "amr"),
     (re.compile(rb"wvpk"), "WavPack", "wv"),
     (re.compile(rb"MAC "), "Monkey's Audio", "ape"),
-    (re.compile(rb"riff.\x91\xcf\x11", re.DOTALL), "Wave64", "w64"),
 )
-
-
-class BadAudio(Exception):
-    """Why a file cannot be a clip; the message is a phrase such as "it is silent"."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +85,7 @@ def settle_length(content: bytes, longest: float) -> Sized:
 
 def name_format(content: bytes) -> tuple[str, str] | None:
     """Name and usual extension of a format that is known and not read; None for any other."""
+    content = content[skip_tags(content) :]
     return next(((name, ending) for start, name, ending in FOREIGN if start.match(content)), None)
 
 

@@ -137,7 +137,7 @@ def check_table(table: pd.DataFrame, source: Source, *, complete: bool, name: st
 
 
 def check_classes(table: pd.DataFrame, name: str) -> None:
-    """Check that class numbers are 0, 1, 2…, that each has one name of its own, and that there are two or more.
+    """Check that class numbers are 0, 1, 2…, and that each has one name of its own.
 
     Raises
     ------
@@ -166,9 +166,19 @@ def check_classes(table: pd.DataFrame, name: str) -> None:
             f"are {', '.join(f'{row.label} ({row.class_name})' for row in pairs.head(5).itertuples())}. Correct "
             "the rows."
         )
-    if len(labels) < 2:
+
+
+def check_two_classes(table: pd.DataFrame, name: str) -> None:
+    """Refuse a data set of one class, before anything is decoded.
+
+    Raises
+    ------
+    AdvaudioError
+        If all clips have the same class.
+    """
+    if table["label"].nunique() < 2:
         raise AdvaudioError(
-            f"{name} has one class only, {pairs['class_name'].iloc[0]!r}; telling sounds apart takes two or more. "
+            f"{name} has one class only, {table['class_name'].iloc[0]!r}; telling sounds apart takes two or more. "
             "Add clips of another class."
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from advaudio.datasets.bad_audio import BadAudio
 from advaudio.datasets.checksums import FLAC_FRAME, FLAC_HEADER, checksum
 
 # Block sizes by the four bits in a frame's header; 6 and 7 are written at its end.
@@ -17,13 +18,21 @@ BLOCK_SIZES = {
 }
 SYNC = re.compile(rb"\xff[\xf8\xf9][\x10-\xff][\x00-\xaf]", re.DOTALL)
 STREAMINFO = 8
+# The last frame is looked for in so many bytes at the end, and at so many places: enough for any encoder.
+SEARCHED = 2**23
+MOST_TRIES = 2_000
 TOTAL = STREAMINFO + 13
 
 
 def state_length(content: bytes) -> bytes:
-    """Give a FLAC file whose header states its length; the same one if it does, or if no whole frame is found.
+    """Give a FLAC file whose header states its length: the same one if it does already.
 
     A last frame that is cut is not counted.
+
+    Raises
+    ------
+    BadAudio
+        If no whole frame is there.
     """
     if len(content) < STREAMINFO + 34 or content[4] & 0x7F:
         return content
@@ -31,7 +40,7 @@ def state_length(content: bytes) -> bytes:
         return content
     total = _count(content)
     if not 0 < total < 1 << 36:
-        return content
+        raise BadAudio("it is truncated: not one whole frame is there")
     high = bytes([content[TOTAL] | total >> 32])
     return content[:TOTAL] + high + (total & 0xFFFFFFFF).to_bytes(4, "big") + content[TOTAL + 5 :]
 
@@ -42,7 +51,8 @@ def _count(content: bytes) -> int:
     ends = [len(content)]
     if content[-128:-125] == b"TAG":
         ends.append(len(content) - 128)
-    for match in reversed(list(SYNC.finditer(content))):
+    matches = list(SYNC.finditer(content, max(0, len(content) - SEARCHED)))
+    for match in matches[:-MOST_TRIES:-1]:
         frame = _frame(content[match.start() : match.start() + 16], block)
         if frame is None:
             continue
@@ -55,13 +65,15 @@ def _count(content: bytes) -> int:
 def _frame(header: bytes, block: int) -> int | None:
     """Samples up to the end of the frame that begins with `header`; None if it is no frame's beginning."""
     place = 4
-    ones = 8 - (header[4] ^ 0xFF).bit_length() if len(header) > 4 else 1
+    # The number is written like a letter in UTF-8: as many leading ones as bytes, or none for one byte.
+    ones = 8 - (header[place] ^ 0xFF).bit_length() if len(header) > place else 1
     if ones == 1 or ones > 7:
         return None
+    end = place + max(ones, 1)
     number = header[place] & (0x7F >> ones)
-    for byte in header[place + 1 : place + max(ones, 1)]:
+    for byte in header[place + 1 : end]:
         number = number << 6 | byte & 0x3F
-    place += max(ones, 1)
+    place = end
     code = header[2] >> 4
     extra = {6: 1, 7: 2}.get(code, 0)
     size = BLOCK_SIZES.get(code) or int.from_bytes(header[place : place + extra], "big") + 1

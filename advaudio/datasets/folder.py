@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 
 from advaudio.core.errors import AdvaudioError
-from advaudio.datasets.archive import Container, plain_name
+from advaudio.datasets.archive import Container
 from advaudio.datasets.clip_table import read_metadata
+from advaudio.datasets.inventory import plain_name
 from advaudio.datasets.source import Source
 
 TABLE = "clips.csv"

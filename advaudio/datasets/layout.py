@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from advaudio.core.errors import AdvaudioError
-from advaudio.datasets.archive import Container, audio_names
-from advaudio.datasets.audio import EXTENSIONS
+from advaudio.datasets.archive import Container
+from advaudio.datasets.audio import audio_names
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 SHOWN = 5
@@ -72,7 +72,7 @@ def find_clips(container: Container, published: Iterable[str], layout: str) -> l
         If a clip is there more than once, and none of them at the publisher's place; or if no clip is there.
     """
     by_name = defaultdict(list)
-    for name in audio_names(container.files, EXTENSIONS):
+    for name in audio_names(container.files):
         by_name[PurePosixPath(name).name].append(name)
     found = []
     for name in published:
@@ -101,7 +101,7 @@ def _listed(names: list[str]) -> str:
 
 def _found(container: Container) -> str:
     """What is in the container, in one sentence or two."""
-    audio = Counter(str(PurePosixPath(name).parent) for name in audio_names(container.files, EXTENSIONS))
+    audio = Counter(str(PurePosixPath(name).parent) for name in audio_names(container.files))
     folders = [f"{number} audio files in {folder}/" for folder, number in audio.most_common(SHOWN)]
     tables = [name for name in container.files if name.lower().endswith(".csv")]
     inside = [name for name in container.files if name.lower().endswith(ARCHIVES)]

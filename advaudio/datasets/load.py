@@ -16,18 +16,17 @@ from advaudio.core.files import write_json
 from advaudio.core.parallel import map_ordered
 from advaudio.core.progress import Progress, silent
 from advaudio.datasets.archive import (
-    MEBIBYTE,
     READ_ERRORS,
     Container,
     Located,
-    audio_names,
     open_container,
 )
-from advaudio.datasets.audio import EXTENSIONS, Decoded, decode_audio, resample
-from advaudio.datasets.audio_length import BadAudio
-from advaudio.datasets.clip_table import check_classes, check_table
+from advaudio.datasets.audio import EXTENSIONS, Decoded, audio_names, decode_audio, resample
+from advaudio.datasets.bad_audio import BadAudio
+from advaudio.datasets.clip_table import check_classes, check_table, check_two_classes
 from advaudio.datasets.digest import file_digest
 from advaudio.datasets.download import fetch, working_alone
+from advaudio.datasets.inventory import MEBIBYTE
 from advaudio.datasets.report import build_report
 from advaudio.datasets.source import Source, find_source
 
@@ -121,6 +120,7 @@ def load(
         bad = _match(container, listed)
         if bad and on_bad_file == "error":
             raise _bad_files(name, bad, container)
+        check_two_classes(table, f"The table of clips in {path.name}")
         wanted, table = table, table[table["file"].isin(container.files.keys())]
         rows: list[dict[str, Any]] = []
         with ClipStoreWriter(folder_out, sample_rate) as writer:
@@ -180,7 +180,7 @@ def _locate(
 def _match(container: Container, listed: pd.DataFrame) -> list[BadFile]:
     """Rows without a file, and audio files without a row."""
     rows = set(listed["file"])
-    audio = audio_names(container.files, EXTENSIONS)
+    audio = audio_names(container.files)
     missing = [
         BadFile(file, _why_missing(file, audio)) for file in listed["file"] if file not in container.files
     ]
