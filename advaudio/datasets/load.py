@@ -117,7 +117,7 @@ def load(
     ):
         listed = found.list_clips(container, source) if found.list_clips else pd.DataFrame()
         table = check_table(listed, found, complete=published, name=f"The table of clips in {path.name}")
-        bad = _match(container, listed)
+        bad = _match(container, listed, names_are_unique=found.remote is not None)
         if bad and on_bad_file == "error":
             raise _bad_files(name, bad, container)
         check_two_classes(table, f"The table of clips in {path.name}")
@@ -177,14 +177,24 @@ def _locate(
     return Path(path), False
 
 
-def _match(container: Container, listed: pd.DataFrame) -> list[BadFile]:
-    """Rows without a file, and audio files without a row."""
+def _match(container: Container, listed: pd.DataFrame, *, names_are_unique: bool) -> list[BadFile]:
+    """Rows without a file, and audio files without a row.
+
+    In a published data set a second file of a clip's name is a copy of it, as in Kaggle's ESC-50 at other rates.
+    """
     rows = set(listed["file"])
+    copied = (
+        {PurePosixPath(file).name for file in rows & container.files.keys()} if names_are_unique else set()
+    )
     audio = audio_names(container.files)
     missing = [
         BadFile(file, _why_missing(file, audio)) for file in listed["file"] if file not in container.files
     ]
-    unlisted = [BadFile(file, "no row of the table of clips names it") for file in audio if file not in rows]
+    unlisted = [
+        BadFile(file, "no row of the table of clips names it")
+        for file in audio
+        if file not in rows and PurePosixPath(file).name not in copied
+    ]
     return missing + unlisted
 
 
