@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     # Before Python 3.13, a text with a carriage return gets no quotes of its own, and ends the line for a reader.
     texts = table.select_dtypes(exclude="number")
     broken = any(texts[column].astype(str).str.contains("\r").any() for column in texts)
-    quoting = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
 

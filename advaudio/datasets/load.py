@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -187,8 +188,12 @@ def _match(container: Container, listed: pd.DataFrame, *, names_are_unique: bool
         {PurePosixPath(file).name for file in rows & container.files.keys()} if names_are_unique else set()
     )
     audio = audio_names(container.files)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for file in audio:
+        for key in _keys(file):
+            alike[key].append(file)
     missing = [
-        BadFile(file, _why_missing(file, audio)) for file in listed["file"] if file not in container.files
+        BadFile(file, _why_missing(file, alike)) for file in listed["file"] if file not in container.files
     ]
     unlisted = [
         BadFile(file, "no row of the table of clips names it")
@@ -198,17 +203,23 @@ def _match(container: Container, listed: pd.DataFrame, *, names_are_unique: bool
     return missing + unlisted
 
 
-def _why_missing(file: str, audio: Sequence[str]) -> str:
+def _keys(file: str) -> tuple[str, str]:
+    """What tells which file a wrong name may mean: its last part, and that without its extension."""
+    name = PurePosixPath(file.lower())
+    return f"name {name.name}", f"stem {name.stem}"
+
+
+def _why_missing(file: str, alike: Mapping[str, list[str]]) -> str:
     """That a file is not there, and which one may be meant."""
-    name = PurePosixPath(file)
-    like = [other for other in audio if PurePosixPath(other).name.lower() == name.name.lower()]
-    like = like or [other for other in audio if PurePosixPath(other).stem == name.stem]
-    return f"{NOT_THERE}, but {like[0]} is" if len(like) == 1 else NOT_THERE
+    if file.startswith(("/", "../")) or PureWindowsPath(file).drive:
+        return f"{NOT_THERE}: the name leads out of the folder"
+    meant = next((alike[key] for key in _keys(file) if key in alike), [])
+    return f"{NOT_THERE}, but {meant[0]} is" if len(meant) == 1 else NOT_THERE
 
 
 def _bad_files(name: str, bad: Sequence[BadFile], container: Container) -> AdvaudioError:
     missing = any(reason.startswith(NOT_THERE) for _, reason in bad[:NAMED_IN_ERROR])
-    place = f" Names in the table are relative to {container.path}." if missing else ""
+    place = f" These names are relative to {container.path}." if missing else ""
     return AdvaudioError(
         f"{len(bad)} bad file{'s' if len(bad) > 1 else ''} in the data set {name}: {_named(bad)}.{place} Correct the "
         f"files or the table, or set datasets.{name}.on_bad_file to drop to go on without them."

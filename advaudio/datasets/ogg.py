@@ -36,7 +36,7 @@ def mark_last_page(content: bytes) -> bytes:
     page = bytearray(content[start : start + _length(content[start:])])
     page[FLAGS] |= LAST
     page[CHECKSUM] = bytes(4)
-    page[CHECKSUM] = checksum(page, OGG_PAGE).to_bytes(4, "little")
+    page[CHECKSUM] = checksum(bytes(page), OGG_PAGE).to_bytes(4, "little")
     return content[:start] + bytes(page)
 
 
