@@ -51,6 +51,8 @@ def find_table(container: Container, path: str, layout: str) -> tuple[str, str]:
 def find_clips(container: Container, published: Iterable[str], layout: str) -> list[str]:
     """Where each clip lies: at the publisher's place, or wherever the one file of its name is.
 
+    A clip that was converted (`1-2-A-3.flac` for `1-2-A-3.wav`) is found, too.
+
     Parameters
     ----------
     container
@@ -74,15 +76,18 @@ def find_clips(container: Container, published: Iterable[str], layout: str) -> l
     by_name = defaultdict(list)
     for name in audio_names(container.files):
         by_name[PurePosixPath(name).name].append(name)
+        by_name[PurePosixPath(name).stem].append(name)
     found = []
     for name in published:
-        places = [name] if name in container.files else by_name.get(PurePosixPath(name).name, [])
+        path = PurePosixPath(name)
+        places = [name] if name in container.files else by_name.get(path.name, by_name.get(path.stem, []))
         if len(places) > 1:
-            inner = "/".join(PurePosixPath(name).parts[-2:])
-            places = [place for place in places if place.endswith(f"/{inner}") or place == inner] or places
+            inner = str(PurePosixPath(*path.with_suffix("").parts[-2:]))
+            ends = [f"/{PurePosixPath(place).with_suffix('')}".endswith(f"/{inner}") for place in places]
+            places = [place for place, right in zip(places, ends, strict=True) if right] or places
         if len(places) > 1:
             raise AdvaudioError(
-                f"{container.path} has the clip {PurePosixPath(name).name} {len(places)} times{_listed(places)}, "
+                f"{container.path} has the clip {path.name} {len(places)} times{_listed(places)}, "
                 f"and it is not known which is meant. Wanted: {layout}. Leave one copy of each clip."
             )
         found.append(places[0] if places else name)

@@ -185,7 +185,7 @@ def _match(container: Container, listed: pd.DataFrame, *, names_are_unique: bool
     """
     rows = set(listed["file"])
     copied = (
-        {PurePosixPath(file).name for file in rows & container.files.keys()} if names_are_unique else set()
+        {PurePosixPath(file).stem for file in rows & container.files.keys()} if names_are_unique else set()
     )
     audio = audio_names(container.files)
     alike: dict[str, list[str]] = defaultdict(list)
@@ -198,7 +198,7 @@ def _match(container: Container, listed: pd.DataFrame, *, names_are_unique: bool
     unlisted = [
         BadFile(file, "no row of the table of clips names it")
         for file in audio
-        if file not in rows and PurePosixPath(file).name not in copied
+        if file not in rows and PurePosixPath(file).stem not in copied
     ]
     return missing + unlisted
 

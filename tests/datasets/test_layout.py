@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from advaudio.clips.clip_store import ClipStore
 from advaudio.core.errors import AdvaudioError
@@ -69,6 +72,15 @@ def test_layouts(name: str, content: dict[str, bytes], tmp_path: Path) -> None:
         expected = pd.Series([1 + number % 4 for number in range(20)], name="fold")
         pd.testing.assert_series_equal(found["fold"], expected)
         assert found["clip"].tolist() == [clip.split("/")[1].removesuffix(".wav") for clip in US8K_CLIPS]
+
+
+def test_converted_clips(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.random.default_rng(0).normal(0, 0.1, RATE), RATE, format="FLAC")
+    content = {f"audio/{clip.replace('.wav', '.flac')}": buffer.getvalue() for clip in US8K_CLIPS}
+    content["metadata/UrbanSound8K.csv"] = US8K_TABLE.encode()
+    report = bring("urbansound8k", make_zip(tmp_path / "a.zip", content), tmp_path)
+    assert report["clips_per_encoding"] == {"FLAC/PCM_16": 20}
 
 
 def test_copies_at_other_rates_are_left_alone(tmp_path: Path) -> None:
