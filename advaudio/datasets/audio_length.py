@@ -165,7 +165,8 @@ def _ogg(content: bytes) -> bytes:
         raise BadAudio(
             "it holds several streams one after the other: make one of them with `ffmpeg -i NAME.ogg NAME.wav`"
         )
-    return ogg.mark_last_page(content)
+    inside = ogg.flac_inside(content)
+    return ogg.mark_last_page(content) if inside is None else flac.state_length(inside)
 
 
 def _mpeg(content: bytes, longest: float) -> Sized:

@@ -196,6 +196,26 @@ def test_ogg_cut_inside_its_last_page_is_bad() -> None:
         decode_audio(without_end(written("OGG"))[:-100], RATE)
 
 
+@pytest.mark.parametrize("stated", [True, False])
+def test_flac_in_ogg(stated: bool) -> None:
+    """As FFmpeg writes it: one packet of metadata, then one or more frames of FLAC a page."""
+    plain = written("FLAC") if stated else without_total(written("FLAC"))
+    header = b"\x7fFLAC\x01\0\0\x01" + plain[:42]
+    rest = plain[42:]
+    made = ogg_page(header, 0, 2) + b"".join(
+        ogg_page(rest[start : start + 60_000], 1 + number, 4 if start + 60_000 >= len(rest) else 0)
+        for number, start in enumerate(range(0, len(rest), 60_000))
+    )
+    assert samples(made) == SAMPLES
+
+
+def ogg_page(content: bytes, number: int, flags: int) -> bytes:
+    lacing = bytes([255] * (len(content) // 255) + [len(content) % 255])
+    head = struct.pack("<4sBBqIIIB", b"OggS", 0, flags, 0, 7, number, 0, len(lacing)) + lacing
+    page = head + content
+    return replaced(page, 22, checksum(page, OGG_PAGE).to_bytes(4, "little"))
+
+
 def test_ogg_of_two_streams_is_not_cut_silently() -> None:
     with pytest.raises(BadAudio, match=r"several streams one after the other.*ffmpeg -i"):
         decode_audio(written("OGG") * 2, RATE)
