@@ -89,8 +89,8 @@ def read_json(path: Path, *needed: str) -> Any:
                 inner = inner[part]
     except (OSError, ValueError, RecursionError) as error:
         raise AdvaudioError(
-            f"Could not read {path}: {error}. Delete it and run `dvc repro` to make it again, or run "
-            "`dvc checkout` to restore it."
+            f"Could not read {path}: {error}. If a stage made it, run `dvc checkout` to restore it, or `dvc repro` "
+            "to make it again."
         ) from error
     return content
 
@@ -125,8 +125,8 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
         return pd.read_csv(io.BytesIO(content), **options)
     except (OSError, ValueError, OverflowError) as error:
         raise AdvaudioError(
-            f"Could not read the table {path}: {error}. Run `dvc checkout` to restore it, or delete it and "
-            "run `dvc repro`."
+            f"Could not read the table {path}: {error}. If a stage made it, run `dvc checkout` to restore it, or "
+            "`dvc repro` to make it again."
         ) from error
 
 
@@ -143,7 +143,7 @@ def open_array(path: Path) -> np.ndarray[Any, Any]:
     except (OSError, ValueError, EOFError) as error:
         raise AdvaudioError(
             f"Could not read the array {path}: {error}. "
-            "Run `dvc checkout` to restore it, or delete it and run `dvc repro`."
+            "If a stage made it, run `dvc checkout` to restore it, or `dvc repro` to make it again."
         ) from error
     return array
 
