@@ -26,6 +26,7 @@ from advaudio.datasets.inventory import MEBIBYTE, Inventory, plain_name, refusal
 
 LARGEST_HEADER = 16 * MEBIBYTE
 UTF_8_NAME = 0x800
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 OTHER_ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": "7z",
     b"Rar!": "rar",
@@ -236,6 +237,11 @@ def _zip_files(path: Path) -> dict[str, Located]:
                 continue
             if entry.flag_bits & 1:
                 raise refusal(path, stored, "is encrypted")
+            if entry.compress_type not in ZIP_METHODS:
+                raise AdvaudioError(
+                    f"{path} is packed by a method that is not read here (number {entry.compress_type}; 9 is Deflate64 "
+                    "of Windows). Unpack it and give the path of the folder."
+                )
             name = inventory.add(stored, entry.file_size)
             files[name] = Located(path, entry.filename, 0, entry.file_size)
     return files

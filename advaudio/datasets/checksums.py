@@ -7,12 +7,14 @@ FLAC_FRAME = (16, 0x8005)
 OGG_PAGE = (32, 0x04C11DB7)
 
 
-def checksum(content: bytes, kind: tuple[int, int]) -> int:
-    """Remainder of `content` for (width in bits, polynomial); 0 if the content ends with its own checksum."""
+def checksum(content: bytes, kind: tuple[int, int], remainder: int = 0) -> int:
+    """Remainder of `content` for (width in bits, polynomial); 0 if the content ends with its own checksum.
+
+    `remainder` is that of what lies before.
+    """
     width, _ = kind
     table = _table(kind)
     mask = (1 << width) - 1
-    remainder = 0
     for byte in content:
         remainder = (remainder << 8 & mask) ^ table[remainder >> (width - 8) ^ byte]
     return remainder

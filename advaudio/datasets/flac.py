@@ -20,7 +20,9 @@ SYNC = re.compile(rb"\xff[\xf8\xf9][\x10-\xff][\x00-\xaf]", re.DOTALL)
 STREAMINFO = 8
 # The last frame is looked for in so many bytes at the end, and at so many places: enough for any encoder.
 SEARCHED = 2**23
-MOST_TRIES = 2_000
+MOST_TRIES = 500
+# Sound may look like the beginning of a frame, which then seems to end there.
+MOST_ENDS = 4
 TOTAL = STREAMINFO + 13
 
 
@@ -50,16 +52,27 @@ def _count(content: bytes) -> int:
     block = int.from_bytes(content[STREAMINFO : STREAMINFO + 2], "big")
     ends = [len(content)]
     if content[-128:-125] == b"TAG":
-        ends.append(len(content) - 128)
+        ends.insert(0, len(content) - 128)
     matches = list(SYNC.finditer(content, max(0, len(content) - SEARCHED)))
     for match in matches[:-MOST_TRIES:-1]:
         frame = _frame(content[match.start() : match.start() + 16], block)
         if frame is None:
             continue
-        if any(checksum(content[match.start() : end], FLAC_FRAME) == 0 for end in ends):
+        if _is_whole(content, match.start(), ends):
             return frame
-        ends = [match.start(), *ends][:8]
+        ends = [match.start(), *ends][:MOST_ENDS]
     return 0
+
+
+def _is_whole(content: bytes, start: int, ends: list[int]) -> bool:
+    """Whether a frame goes from `start` to one of `ends`, by its checksum."""
+    remainder = 0
+    for end in ends:
+        remainder = checksum(content[start:end], FLAC_FRAME, remainder)
+        if remainder == 0:
+            return True
+        start = end
+    return False
 
 
 def _frame(header: bytes, block: int) -> int | None:

@@ -211,10 +211,13 @@ def _keys(file: str) -> tuple[str, str]:
 
 def _why_missing(file: str, alike: Mapping[str, list[str]]) -> str:
     """That a file is not there, and which one may be meant."""
-    if file.startswith(("/", "../")) or PureWindowsPath(file).drive:
-        return f"{NOT_THERE}: the name leads out of the folder"
+    out = (
+        ": the name leads out of the folder"
+        if file.startswith(("/", "../")) or PureWindowsPath(file).drive
+        else ""
+    )
     meant = next((alike[key] for key in _keys(file) if key in alike), [])
-    return f"{NOT_THERE}, but {meant[0]} is" if len(meant) == 1 else NOT_THERE
+    return f"{NOT_THERE}{out}, but {meant[0]} is" if len(meant) == 1 else f"{NOT_THERE}{out}"
 
 
 def _bad_files(name: str, bad: Sequence[BadFile], container: Container) -> AdvaudioError:

@@ -167,7 +167,7 @@ def _search(
 def _chain(content: bytes, frame: Frame) -> bool:
     """Whether frames of the same kind follow, or the file ends exactly behind this one or the next."""
     for _ in range(CHAIN - 1):
-        if frame.end == len(content) or content[frame.end :][:3] == b"TAG":
+        if frame.end == len(content) or content.startswith(b"TAG", frame.end):
             return True
         following = _frame(content, frame.end)
         if following is None or following.kind != frame.kind:
@@ -205,7 +205,7 @@ def _statement(content: bytes, frame: Frame) -> int | None:
     header = content[frame.start : frame.start + 4]
     for checksum in (0, 2):
         place = 4 + checksum + _side_information(frame.kind[0], header)
-        if content[frame.start + place :][:4] in (b"Xing", b"Info"):
+        if content.startswith((b"Xing", b"Info"), frame.start + place):
             return place
     return None
 

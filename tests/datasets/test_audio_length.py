@@ -308,6 +308,21 @@ def test_mp3_that_states_fewer_frames_than_it_has_is_read_to_the_end() -> None:
     assert samples(replaced(content, place, (stated // 2).to_bytes(4, "big"))) == SAMPLES
 
 
+@pytest.mark.parametrize(("share", "whole"), [(1, True), (2, False)])
+def test_mp3_with_fraunhofers_statement(share: int, whole: bool) -> None:
+    sounding = mp3(xing=False)
+    stated = share * frames() // MP3_FRAME
+    made = (
+        bytes([0xFF, 0xFB, 0x90, sounding[3]]) + bytes(32) + b"VBRI" + bytes(10) + stated.to_bytes(4, "big")
+    )
+    content = made.ljust(417, b"\0") + sounding
+    if whole:
+        assert samples(content) == frames()
+    else:
+        with pytest.raises(BadAudio, match=f"of the {stated} frames that it states"):
+            decode_audio(content, RATE)
+
+
 def test_mp3_of_hours_is_refused_early() -> None:
     content = mp3(xing=False)
     with pytest.raises(BadAudio, match="it lasts 300 s, more than 300 s"):

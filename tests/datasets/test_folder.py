@@ -104,6 +104,10 @@ def test_one_file_by_two_names_is_listed_twice(sounds: Path, tmp_path: Path) -> 
             r"/elsewhere/cat\.wav: it is not there: the name leads out of the folder.*These names are relative to .*my sounds",
         ),
         ("C:\\audio\\cat.wav", r"C:/audio/cat\.wav: it is not there: the name leads out"),
+        (
+            "C:\\audio\\dogs\\rex.wav",
+            r"rex\.wav: it is not there: the name leads out .*, but dogs/rex\.wav is",
+        ),
         ("../labels.csv", r"\.\./labels\.csv: it is not there"),
     ],
 )

@@ -119,6 +119,17 @@ def test_files_that_were_unpacked_with_backslashes_in_their_names(tmp_path: Path
     assert bring("esc10", tmp_path / "unpacked", tmp_path)["clips"] == 20
 
 
+def test_a_packing_method_of_windows_that_is_not_read_is_named(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", files())
+    data = bytearray(archive.read_bytes())
+    for magic, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        place = data.find(magic)
+        data[place + method] = 9
+    archive.write_bytes(data)
+    with pytest.raises(AdvaudioError, match=r"number 9; 9 is Deflate64 .*Unpack it and give the path"):
+        bring("esc10", archive, tmp_path)
+
+
 @pytest.mark.parametrize("form", ["c\u00e9", "ce\u0301"])
 def test_utf_8_names_that_the_zip_does_not_declare(form: str, tmp_path: Path) -> None:
     """As macOS packs them: UTF-8 with the flag for it off."""
