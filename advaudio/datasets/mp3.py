@@ -205,7 +205,7 @@ def _statement(content: bytes, frame: Frame) -> int | None:
     header = content[frame.start : frame.start + 4]
     for checksum in (0, 2):
         place = 4 + checksum + _side_information(frame.kind[0], header)
-        if content.startswith((b"Xing", b"Info"), frame.start + place):
+        if place + 12 <= frame.size and content.startswith((b"Xing", b"Info"), frame.start + place):
             return place
     return None
 
