@@ -289,7 +289,7 @@ class ClipStoreWriter:
         try:
             samples, gain = encode(audio)
         except ValueError as error:
-            raise AdvaudioError(f"The clip {clip} cannot be stored: {error}. Mend or drop it.") from error
+            raise AdvaudioError(f"The clip {clip} cannot be stored: {error}. Correct or drop it.") from error
         self.append_encoded(
             samples,
             gain,
@@ -319,7 +319,7 @@ class ClipStoreWriter:
     ) -> None:
         """Append a clip that `encode` made into `samples` and `gain`; otherwise as `append`."""
         if len(samples) == 0:
-            raise AdvaudioError(f"The clip {clip} cannot be stored: it has no samples. Mend or drop it.")
+            raise AdvaudioError(f"The clip {clip} cannot be stored: it has no samples. Correct or drop it.")
         if (clip, scale) in self._seen:
             raise AdvaudioError(f"The clip {clip} (pitch scale {scale}) occurs twice. Remove one of the two.")
         self._seen.add((clip, scale))

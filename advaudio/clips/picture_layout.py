@@ -69,7 +69,7 @@ def read_layout(pictures: Path) -> Layout:
         )
     except (KeyError, TypeError) as error:
         raise AdvaudioError(
-            f"{path} is no layout of pictures ({error}). Delete it and run `dvc repro` to make it anew."
+            f"{path} is no layout of pictures ({error}). Delete it and run `dvc repro` to make it again."
         ) from error
 
 

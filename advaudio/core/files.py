@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -88,16 +89,23 @@ def read_json(path: Path, *needed: str) -> Any:
                 inner = inner[part]
     except (OSError, ValueError, RecursionError) as error:
         raise AdvaudioError(
-            f"Could not read {path}: {error}. Delete it and run `dvc repro` to make it anew, or run "
-            "`dvc checkout` to restore it."
+            f"Could not read {path}: {error}. If a stage made it, run `dvc checkout` to restore it, or `dvc repro` "
+            "to make it again."
         ) from error
     return content
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` without its index, atomically; floats keep their shortest exact form."""
+    """Write `table` without its index, atomically; floats keep their shortest exact form.
+
+    `read_csv` reads any text back as it was, given `dtype=object, keep_default_na=False`.
+    """
+    # Before Python 3.13, a text with a carriage return gets no quotes of its own, and ends the line for a reader.
+    texts = table.select_dtypes(exclude="number")
+    broken = any(texts[column].astype(str).str.contains("\r").any() for column in texts)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
@@ -117,8 +125,8 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
         return pd.read_csv(io.BytesIO(content), **options)
     except (OSError, ValueError, OverflowError) as error:
         raise AdvaudioError(
-            f"Could not read the table {path}: {error}. Run `dvc checkout` to restore it, or delete it and "
-            "run `dvc repro`."
+            f"Could not read the table {path}: {error}. If a stage made it, run `dvc checkout` to restore it, or "
+            "`dvc repro` to make it again."
         ) from error
 
 
@@ -135,7 +143,7 @@ def open_array(path: Path) -> np.ndarray[Any, Any]:
     except (OSError, ValueError, EOFError) as error:
         raise AdvaudioError(
             f"Could not read the array {path}: {error}. "
-            "Run `dvc checkout` to restore it, or delete it and run `dvc repro`."
+            "If a stage made it, run `dvc checkout` to restore it, or `dvc repro` to make it again."
         ) from error
     return array
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,13 +22,18 @@ from typing import IO, cast
 
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.progress import Progress, silent
+from advaudio.datasets.inventory import MEBIBYTE, Inventory, plain_name, refusal
 
-MEBIBYTE = 2**20
-LARGEST_FILE = 1024 * MEBIBYTE
-LARGEST_RATIO = 200
-LARGEST_OVERHEAD = 64 * MEBIBYTE
-MOST_FILES = 1_000_000
 LARGEST_HEADER = 16 * MEBIBYTE
+UTF_8_NAME = 0x800
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+OTHER_ARCHIVES = {
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!": "rar",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 
 # NotImplementedError is what zipfile raises for a compression method that it does not know.
 READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError)
@@ -88,28 +92,13 @@ class Container:
     path
         The archive or folder.
     files
-        Where each regular file is, by its name with forward slashes.
+        Where each regular file is, by its name with forward slashes and composed letters (Unicode's NFC),
+        however the disk or the archive spells it.
     """
 
     def __init__(self, path: Path, files: dict[str, Located]) -> None:
         self.path = path
         self.files = files
-
-    def find(self, ending: str) -> str:
-        """Name of the one file whose name ends with the path `ending`.
-
-        Raises
-        ------
-        AdvaudioError
-            If there is none, or more than one.
-        """
-        names = [name for name in self.files if name == ending or name.endswith(f"/{ending}")]
-        if len(names) != 1:
-            raise AdvaudioError(
-                f"{self.path} has {f'{len(names)} files' if names else 'no file'} {ending}; exactly one is "
-                "expected. Is it of another data set? Check the parameters `dataset` and `archive`."
-            )
-        return names[0]
 
     def read(self, name: str) -> bytes:
         """Read one file whole.
@@ -128,7 +117,9 @@ class Container:
 
 
 @contextmanager
-def open_container(path: Path, scratch: Path, progress: Progress = silent) -> Iterator[Container]:
+def open_container(
+    path: Path, scratch: Path, progress: Progress = silent, *, ours: bool = False
+) -> Iterator[Container]:
     """Open a folder, a zip, or a tar (plain or compressed with gzip).
 
     Parameters
@@ -139,6 +130,8 @@ def open_container(path: Path, scratch: Path, progress: Progress = silent) -> It
         Name of the file that takes the content of a compressed tar; removed at the end.
     progress
         Called with (MiB read, MiB in total, description) while a compressed tar is read.
+    ours
+        Whether this program downloaded it: then messages may advise to delete it.
 
     Raises
     ------
@@ -149,92 +142,59 @@ def open_container(path: Path, scratch: Path, progress: Progress = silent) -> It
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            yield Container(path, _folder_files(path))
-            return
-        with path.open("rb") as file:
-            start = file.read(4)
+        folder = Container(path, _folder_files(path)) if path.is_dir() else None
+        if folder is None:
+            with path.open("rb") as file:
+                start = file.read(4)
     except OSError as error:
         raise AdvaudioError(
             f"Could not open {path}: {error.strerror or error}. Give the path of an archive or folder that "
             "is there, or leave `archive` empty to download."
         ) from error
-    if start[:2] == b"PK":
-        files = _readable(path, _zip_files)
+    if folder is not None:
+        yield folder
+    elif start[:2] == b"PK":
+        files = _readable(path, _zip_files, ours)
         try:
             yield Container(path, files)
         finally:
             _zip.cache_clear()
     elif start[:2] == b"\x1f\x8b":
         try:
-            yield Container(path, _unpack(path, scratch, progress))
+            yield Container(path, _unpack(path, scratch, progress, ours))
         finally:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
     else:
-        yield Container(path, _readable(path, _tar_files))
+        yield Container(path, _readable(path, _tar_files, ours))
 
 
-def _readable(path: Path, read: Callable[[Path], dict[str, Located]]) -> dict[str, Located]:
+def _readable(path: Path, read: Callable[[Path], dict[str, Located]], ours: bool) -> dict[str, Located]:
     try:
         return read(path)
     except READ_ERRORS as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, error, ours) from error
 
 
-def _damaged(path: Path, error: BaseException) -> AdvaudioError:
+def _damaged(path: Path, error: BaseException, ours: bool) -> AdvaudioError:
+    with path.open("rb") as file:
+        start = file.read(6)
+    other = next((kind for magic, kind in OTHER_ARCHIVES.items() if start.startswith(magic)), None)
+    if other:
+        return AdvaudioError(
+            f"{path} is an archive of the kind {other}, which is not read here. Unpack it and give the path of "
+            "the folder."
+        )
+    advice = (
+        "Delete it and run the same command again: it is downloaded once more."
+        if ours
+        else "Give the path of a whole zip or tar, or of the folder that it unpacks to; if it came over a network, "
+        "get it once more."
+    )
     return AdvaudioError(
         f"{path} cannot be read: {error or type(error).__name__}. It is no zip or tar archive, or it is "
-        "truncated or damaged. Delete it and get it again; with `archive` empty it is downloaded."
+        f"truncated or damaged. {advice}"
     )
-
-
-def _refusal(path: Path, name: str, reason: str) -> AdvaudioError:
-    return AdvaudioError(
-        f"The archive {path} is refused: its entry {name!r} {reason}. No honest data set needs that; "
-        "get the archive from its publisher."
-    )
-
-
-class _Inventory:
-    """Checks the entries of one archive, one after the other, before anything of them is read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.names: set[str] = set()
-        self.total = 0
-        self.allowed = LARGEST_RATIO * path.stat().st_size + LARGEST_OVERHEAD
-
-    def check_name(self, name: str) -> str:
-        """Give the name without a leading `./`; refuse one that could point outside a folder."""
-        while name.startswith("./"):
-            name = name[2:]
-        parts = re.split(r"[/\\]", name)
-        if name[:1] in ("/", "\\") or re.match(r"[A-Za-z]:", name):
-            raise _refusal(self.path, name, "has an absolute name")
-        if ".." in parts:
-            raise _refusal(self.path, name, "has `..` in its name")
-        if not name or any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in name):
-            raise _refusal(self.path, name, "has an empty or unprintable name")
-        return name
-
-    def add(self, name: str, size: int) -> str:
-        """Count one regular file; give its name."""
-        name = self.check_name(name)
-        if name in self.names:
-            raise _refusal(self.path, name, "occurs twice")
-        self.names.add(name)
-        if size > LARGEST_FILE:
-            raise _refusal(self.path, name, f"unpacks to {size / 1e9:.1f} GB, more than 1 GiB")
-        self.total += size
-        if self.total > self.allowed or len(self.names) > MOST_FILES:
-            raise _refusal(
-                self.path,
-                name,
-                f"takes the unpacked size to {self.total / 1e9:.1f} GB in {len(self.names)} files, "
-                f"more than {LARGEST_RATIO} times the archive",
-            )
-        return name
 
 
 def _folder_files(folder: Path) -> dict[str, Located]:
@@ -253,37 +213,57 @@ def _folder_files(folder: Path) -> dict[str, Located]:
                 )
             if not key.isprintable():
                 raise AdvaudioError(f"The file {key!r} in {folder} has an unprintable name; rename it.")
+            key = plain_name(key)
+            if key in files:
+                raise AdvaudioError(
+                    f"The folder {folder} has two files that read {key}: they differ in how an accent or a slash is "
+                    "written. Rename one of them."
+                )
             files[key] = Located(path, None, 0, path.stat().st_size)
     return files
 
 
 def _zip_files(path: Path) -> dict[str, Located]:
-    inventory = _Inventory(path)
+    inventory = Inventory(path)
     files = {}
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _refusal(path, entry.filename, "is a link or a device")
-            if entry.is_dir():
-                inventory.check_name(entry.filename)
+                raise refusal(path, entry.filename, "is a link or a device")
+            stored = _zip_name(entry)
+            if stored.endswith(("/", "\\")):
+                inventory.check_name(stored)
                 continue
             if entry.flag_bits & 1:
-                raise _refusal(path, entry.filename, "is encrypted")
-            name = inventory.add(entry.filename, entry.file_size)
+                raise refusal(path, stored, "is encrypted")
+            if entry.compress_type not in ZIP_METHODS:
+                raise AdvaudioError(
+                    f"{path} is packed by a method that is not read here (number {entry.compress_type}; 9 is Deflate64 "
+                    "of Windows). Unpack it and give the path of the folder."
+                )
+            name = inventory.add(stored, entry.file_size)
             files[name] = Located(path, entry.filename, 0, entry.file_size)
     return files
 
 
+def _zip_name(entry: zipfile.ZipInfo) -> str:
+    """Name of an entry: macOS writes UTF-8 without saying so, and Python then takes it for an old code page."""
+    if not entry.flag_bits & UTF_8_NAME:
+        with suppress(UnicodeError):
+            return entry.filename.encode("cp437").decode("utf-8")
+    return entry.filename
+
+
 def _tar_entries(archive: tarfile.TarFile, path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    inventory = _Inventory(path)
+    inventory = Inventory(path)
     for entry in archive:
         if entry.isdir():
             if entry.name not in (".", ""):
                 inventory.check_name(entry.name)
             continue
         if not entry.isreg() or entry.issparse():
-            raise _refusal(path, entry.name, "is a link, a device or a sparse file")
+            raise refusal(path, entry.name, "is a link, a device or a sparse file")
         yield inventory.add(entry.name, entry.size), entry
 
 
@@ -325,7 +305,7 @@ def _open_tar(stream: IO[bytes] | gzip.GzipFile) -> tarfile.TarFile:
     return tarfile.open(fileobj=cast("IO[bytes]", _Cautious(stream)), mode="r:")
 
 
-def _unpack(path: Path, scratch: Path, progress: Progress) -> dict[str, Located]:
+def _unpack(path: Path, scratch: Path, progress: Progress, ours: bool) -> dict[str, Located]:
     """Copy the files of a compressed tar back to back into `scratch`."""
     size = path.stat().st_size
     scratch.parent.mkdir(parents=True, exist_ok=True)
@@ -351,7 +331,7 @@ def _unpack(path: Path, scratch: Path, progress: Progress) -> dict[str, Located]
                     f"Could not copy the files of {path} to {scratch}: {error.strerror or error}. "
                     "Free some space and run the same command again."
                 ) from error
-            raise _damaged(path, error) from error
+            raise _damaged(path, error, ours) from error
     progress(size // MEBIBYTE + 1, size // MEBIBYTE + 1, f"reading {path.name}")
     return files
 
@@ -380,15 +360,3 @@ def check_free_space(folder: Path, needed: int, purpose: str) -> None:
             f"The disk of {folder} is too full to {purpose}: {needed / 1e6:,.0f} MB are needed, "
             f"{free / 1e6:,.0f} MB are free. Free some space and run the same command again."
         )
-
-
-def audio_names(names: Iterable[str], extensions: Iterable[str]) -> list[str]:
-    """Those of `names` that are audio by their extension, without the hidden companions that macOS makes."""
-    endings = tuple(extensions)
-    return [
-        name
-        for name in names
-        if name.lower().endswith(endings)
-        and not name.rsplit("/", 1)[-1].startswith(".")
-        and not name.startswith("__MACOSX/")
-    ]

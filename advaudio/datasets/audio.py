@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from advaudio.clips.clip_store import encode
+from advaudio.datasets.audio_length import name_format, settle_length
+from advaudio.datasets.bad_audio import BadAudio
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
 LOWEST_RATE = 1_000
@@ -16,14 +19,8 @@ HIGHEST_RATE = 400_000
 LONGEST_CLIP = 300.0
 MOST_CHANNELS = 64
 BLOCK = 2**18
-STREAMED = 0xFFFFFF00
-OGG_END = 4
 # One step of 16 bits: less is what rounding leaves of silence.
 SILENCE = 2.0**-15
-
-
-class BadAudio(Exception):
-    """Why a file cannot be a clip; the message is a phrase such as "it is silent"."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +70,15 @@ def decode_audio(content: bytes, sample_rate: int) -> Decoded:
 
     if not content:
         raise BadAudio("it is empty (0 bytes)")
+    sized = settle_length(content, LONGEST_CLIP)
     try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            _check_header(file, content)
-            audio = _mixed(file)
+        with soundfile.SoundFile(io.BytesIO(sized.content)) as file:
+            stated = file.frames if sized.samples is None else sized.samples
+            _check_header(file, stated)
+            audio = _mixed(file, stated)
             rate, channels, encoding = file.samplerate, file.channels, f"{file.format}/{file.subtype}"
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-        # The error's own text holds an address in memory, which would differ from run to run.
-        reason = str(getattr(error, "error_string", type(error).__name__)).rstrip(".")
-        raise BadAudio(f"it cannot be decoded ({reason})") from error
+        raise BadAudio(_why_not_decoded(content, error)) from error
     if len(audio) == 0:
         raise BadAudio("it has no samples")
     if not np.isfinite(audio).all():
@@ -106,50 +103,27 @@ def resample(audio: np.ndarray[Any, Any], rate: int, wanted: int) -> np.ndarray[
     return soxr.resample(ended, rate, wanted, quality="HQ")[:length]
 
 
-def _check_header(file: Any, content: bytes) -> None:
+def _why_not_decoded(content: bytes, error: Exception) -> str:
+    # The error's own text holds an address in memory, which would differ from run to run.
+    reason = str(getattr(error, "error_string", type(error).__name__)).rstrip(".")
+    known = name_format(content)
+    if known:
+        name, ending = known
+        return f"{name} audio is not read here: convert it with `ffmpeg -i NAME.{ending} NAME.wav` and name the wav"
+    return f"it cannot be decoded ({reason}); if a player plays it, convert it with `ffmpeg -i FILE NAME.wav`"
+
+
+def _check_header(file: Any, stated: int) -> None:
     if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
         raise BadAudio(f"its sample rate is {file.samplerate} Hz, outside {LOWEST_RATE} to {HIGHEST_RATE}")
     if file.channels > MOST_CHANNELS:
         raise BadAudio(f"it has {file.channels} channels, more than {MOST_CHANNELS}")
-    if file.frames > LONGEST_CLIP * file.samplerate:
-        seconds = file.frames / file.samplerate
+    if stated > LONGEST_CLIP * file.samplerate:
+        seconds = stated / file.samplerate
         raise BadAudio(f"it lasts {seconds:.0f} s, more than {LONGEST_CLIP:.0f} s: cut it into clips")
-    # libsndfile reads what is there without a word. A few bytes less are a writer's miscount.
-    stated, present = _sample_bytes(content)
-    if present < 0.99 * stated:
-        raise BadAudio(f"it is truncated: {present} of the {stated} bytes of its samples are there")
-    if content[:4] == b"OggS" and not _ogg_is_whole(content):
-        raise BadAudio("it is truncated: its last page is cut, or is not the last")
 
 
-def _sample_bytes(content: bytes) -> tuple[int, int]:
-    """Bytes of samples that a wav or aiff file states and has; (0, 0) for others and streamed ones."""
-    order: Literal["little", "big"]
-    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
-        chunk, order = b"data", "little"
-    elif content[:4] == b"FORM" and content[8:12] in (b"AIFF", b"AIFC"):
-        chunk, order = b"SSND", "big"
-    else:
-        return 0, 0
-    place = 12
-    while place + 8 <= len(content):
-        size = int.from_bytes(content[place + 4 : place + 8], order)
-        if content[place : place + 4] == chunk:
-            return (0, 0) if size >= STREAMED else (size, len(content) - place - 8)
-        place += 8 + size + size % 2
-    return 0, 0
-
-
-def _ogg_is_whole(content: bytes) -> bool:
-    """Whether the last page of an Ogg stream is complete and marked as the last (RFC 3533, section 6)."""
-    page = content[content.rfind(b"OggS") :]
-    if len(page) < 27 or not page[5] & OGG_END:
-        return False
-    segments = page[26]
-    return len(page) >= 27 + segments + sum(page[27 : 27 + segments])
-
-
-def _mixed(file: Any) -> np.ndarray[Any, Any]:
+def _mixed(file: Any, stated: int) -> np.ndarray[Any, Any]:
     """Average of the channels, read block by block: a small file can state or hold hours."""
     blocks: list[np.ndarray[Any, Any]] = []
     length = 0
@@ -161,7 +135,17 @@ def _mixed(file: Any) -> np.ndarray[Any, Any]:
         if length > LONGEST_CLIP * file.samplerate:
             raise BadAudio(f"it lasts more than {LONGEST_CLIP:.0f} s: cut it into clips")
         blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
-    # An mp3 may state its length inexactly; the other formats are exact.
-    if length < (0.9 if file.format == "MP3" else 0.99) * file.frames:
-        raise BadAudio(f"it is truncated: {length} of its {file.frames} samples can be decoded")
+    if length < 0.99 * stated:
+        raise BadAudio(f"it is truncated: {length} of its {stated} samples can be decoded")
     return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+
+
+def audio_names(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are audio by their extension, without the hidden companions that macOS makes."""
+    return [
+        name
+        for name in names
+        if name.lower().endswith(EXTENSIONS)
+        and not name.rsplit("/", 1)[-1].startswith(".")
+        and not name.startswith("__MACOSX/")
+    ]

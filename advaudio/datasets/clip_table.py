@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.datasets.csv_text import read_texts, refuse_control_characters
 from advaudio.datasets.source import Source
 
 COLUMNS = ("file", "clip", "label", "class_name", "fold", "source")
@@ -22,10 +23,10 @@ def read_metadata(
     Parameters
     ----------
     content
-        Bytes of the file, UTF-8 (a byte order mark is dropped).
+        Bytes of the file, as `read_texts` reads them.
     columns
-        Columns that must be there, and their types; others are dropped. A text may hold anything but must
-        not be empty.
+        Columns that must be there, and their types; others are dropped. A text may hold anything but
+        control characters and must not be empty; spaces around it are no part of it.
     name
         What messages call the file.
     optional
@@ -34,28 +35,10 @@ def read_metadata(
     Raises
     ------
     AdvaudioError
-        If it is no CSV in UTF-8, has no row, has a row longer than its first line, lacks a column or spells it
-        in other letters, or a value has another type: the line is named.
+        If it is no CSV, has no row, lacks a column or spells it in other letters, or a value has another type:
+        the row is named.
     """
-    try:
-        table = pd.read_csv(
-            io.StringIO(content.decode("utf-8-sig")),
-            dtype=object,
-            keep_default_na=False,
-            on_bad_lines="error",
-        )
-    except (UnicodeDecodeError, ValueError) as error:
-        raise AdvaudioError(
-            f"{name} is no table of comma-separated values in UTF-8: {str(error).strip()}. Mend it, or save "
-            "it again as CSV UTF-8."
-        ) from error
-    # pandas takes the first values of longer rows for names of the rows.
-    if not isinstance(table.index, pd.RangeIndex):
-        raise AdvaudioError(
-            f"{name} has more values in its rows than columns in its first line. Name every column there, or "
-            "remove the commas at the ends of the rows."
-        )
-    table.columns = table.columns.str.strip()
+    table = read_texts(content, columns, name)
     wanted = {**columns, **(optional or {})}
     for column in table.columns:
         if column not in wanted and column.lower() in wanted:
@@ -77,6 +60,7 @@ def _typed(values: pd.Series[Any], kind: type, name: str) -> pd.Series[Any]:
     wrong: pd.Series[Any]
     typed: pd.Series[Any]
     if kind is str:
+        refuse_control_characters(values, name)
         wrong = values == ""
         typed = values
     elif kind is bool:
@@ -93,7 +77,7 @@ def _typed(values: pd.Series[Any], kind: type, name: str) -> pd.Series[Any]:
         words = {str: "a text", int: "a whole number", float: "a number", bool: "True or False"}[kind]
         raise AdvaudioError(
             f"{name}, row {line + 1}: the column {values.name} has {values.iloc[line]!r}; {words} is "
-            "expected. Mend the row."
+            "expected. Correct the row."
         )
     return typed
 
@@ -137,33 +121,68 @@ def check_table(table: pd.DataFrame, source: Source, *, complete: bool, name: st
     if source.folds is not None and not set(folds) <= set(range(1, source.folds + 1)):
         raise AdvaudioError(
             f"{name} has the folds {', '.join(map(str, folds))} where {source.title} has 1 to "
-            f"{source.folds}. Mend the rows."
+            f"{source.folds}. Correct the rows."
         )
     if complete and source.clips is not None and len(table) != source.clips:
         raise AdvaudioError(
-            f"{name} lists {len(table)} clips where {source.title} has {source.clips}. Delete the archive to "
-            "download it again."
+            f"{name} lists {len(table)} clips where {source.title} has {source.clips}. The download is not the "
+            "published archive: remove it from the folder of downloads, and it is fetched again."
         )
     if complete and source.folds is not None and len(folds) != source.folds:
         raise AdvaudioError(
-            f"{name} has {len(folds)} folds where {source.title} has {source.folds}. Delete the archive to "
-            "download it again."
+            f"{name} has {len(folds)} folds where {source.title} has {source.folds}. The download is not the "
+            "published archive: remove it from the folder of downloads, and it is fetched again."
         )
     return table
 
 
 def check_classes(table: pd.DataFrame, name: str) -> None:
-    """Check that class numbers are 0, 1, 2… and that each has one name of its own."""
+    """Check that class numbers are 0, 1, 2…, and that each has one name of its own.
+
+    Raises
+    ------
+    AdvaudioError
+        If not, or if two names look the same (they differ in spaces or invisible characters only).
+    """
     pairs = table[["label", "class_name"]].drop_duplicates().sort_values(["label", "class_name"])
     for column in ("label", "class_name"):
         twice = pairs[pairs[column].duplicated(keep=False)]
         if len(twice):
             first = "; ".join(f"{row.label} is {row.class_name!r}" for row in twice.head(2).itertuples())
-            raise AdvaudioError(f"{name} numbers its classes in two ways: {first}. Mend the rows.")
+            raise AdvaudioError(f"{name} numbers its classes in two ways: {first}. Correct the rows.")
+    seen: dict[str, str] = {}
+    for label in pairs["class_name"]:
+        other = seen.setdefault(_visible(label), label)
+        if other != label:
+            raise AdvaudioError(
+                f"{name} has the labels {other!a} and {label!a}, which look the same: they differ in "
+                "spaces or invisible characters only. Write them alike."
+            )
     labels: Sequence[int] = pairs["label"].tolist()
     if labels != list(range(len(labels))):
         missing = next(number for number in range(len(labels) + 1) if number not in labels)
         raise AdvaudioError(
-            f"{name} has no clip of class {missing} left; class numbers must be 0, 1, 2… without a gap. "
-            "Mend the table, or the files that were dropped."
+            f"{name} has no clip of class {missing}; class numbers must be 0, 1, 2… without a gap. Its classes "
+            f"are {', '.join(f'{row.label} ({row.class_name})' for row in pairs.head(5).itertuples())}. Correct "
+            "the rows."
         )
+
+
+def check_two_classes(table: pd.DataFrame, name: str) -> None:
+    """Refuse a data set of one class, before anything is decoded.
+
+    Raises
+    ------
+    AdvaudioError
+        If all clips have the same class.
+    """
+    if table["label"].nunique() < 2:
+        raise AdvaudioError(
+            f"{name} has one class only, {table['class_name'].iloc[0]!r}; telling sounds apart takes two or more. "
+            "Add clips of another class."
+        )
+
+
+def _visible(label: str) -> str:
+    """What is seen of a label: without format characters, its spaces alike."""
+    return " ".join("".join(sign for sign in label if unicodedata.category(sign) != "Cf").split())

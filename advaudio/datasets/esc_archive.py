@@ -7,9 +7,11 @@ import pandas as pd
 
 from advaudio.datasets.archive import Container
 from advaudio.datasets.clip_table import read_metadata
+from advaudio.datasets.layout import find_clips, find_table
 from advaudio.datasets.source import Remote
 
 METADATA = "meta/esc50.csv"
+LAYOUT = "meta/esc50.csv beside audio/*.wav as on GitHub, or any other folders in which each clip is once"
 COMMIT = "33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6"
 CITATION = (
     "K. J. Piczak. ESC: Dataset for Environmental Sound Classification. Proceedings of the 23rd ACM "
@@ -30,13 +32,12 @@ REMOTE = Remote(
 
 def list_esc_clips(container: Container, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Rows of `meta/esc50.csv`, with the columns that `Source.list_clips` describes and `esc10` (bool)."""
-    name = container.find(METADATA)
-    root = name.removesuffix(METADATA)
+    name, root = find_table(container, METADATA, LAYOUT)
     columns = {"filename": str, "fold": int, "target": int, "category": str, "esc10": bool, "src_file": str}
     rows = read_metadata(container.read(name), columns, name)
     return pd.DataFrame(
         {
-            "file": f"{root}audio/" + rows["filename"],
+            "file": find_clips(container, f"{root}audio/" + rows["filename"], LAYOUT),
             "clip": rows["filename"].str.replace(r"\.wav$", "", regex=True),
             "label": rows["target"],
             "class_name": rows["category"],

@@ -1,12 +1,13 @@
 """A folder of the user's own: audio files in any formats and sub-folders, and a table that labels them.
 
-The table is CSV in UTF-8 with the columns `file` (relative to the folder) and `label` (name of the class),
-and if wanted `fold` (whole number from 1) and `source` (the recording that the clip was cut from).
+The table is CSV in UTF-8 with the columns `file` (relative to the folder, slashes of either kind) and `label` (name
+of the class), and if wanted `fold` (whole number from 1) and `source` (the recording that the clip was cut from).
 """
 
 from __future__ import annotations
 
-import unicodedata
+import os
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ import pandas as pd
 from advaudio.core.errors import AdvaudioError
 from advaudio.datasets.archive import Container
 from advaudio.datasets.clip_table import read_metadata
+from advaudio.datasets.inventory import plain_name
 from advaudio.datasets.source import Source
 
 TABLE = "clips.csv"
+SHOWN = 5
 
 
 def list_clips(container: Container, settings: Mapping[str, Any]) -> pd.DataFrame:
@@ -38,7 +41,8 @@ def list_clips(container: Container, settings: Mapping[str, Any]) -> pd.DataFram
     """
     content, name, root = _read_table(container, settings.get("table"))
     rows = read_metadata(content, {"file": str, "label": str}, name, {"fold": int, "source": str})
-    rows["file"] = _as_on_disk(root + rows["file"].str.removeprefix("./"), container)
+    names = _Names(container, root, settings.get("table"))
+    rows["file"] = rows["file"].map(names.find)
     if "fold" in rows and (rows["fold"] < 1).any():
         raise AdvaudioError(f"{name} has the fold {rows['fold'].min()}; folds are numbered from 1.")
     classes = sorted(rows["label"].unique(), key=_numbers_first)
@@ -59,9 +63,11 @@ def _read_table(container: Container, table: str | Path | None) -> tuple[bytes, 
     if not table:
         inside = [name for name in container.files if name == TABLE or name.endswith(f"/{TABLE}")]
         if TABLE not in inside and len(inside) != 1:
+            others = [name for name in container.files if name.lower().endswith((".csv", ".tsv"))]
             raise AdvaudioError(
                 f"{container.path} has {len(inside) or 'no'} {TABLE}. Name the CSV file with the columns file and "
                 "label: datasets.folder.source.table."
+                + (f" There is {', '.join(others[:SHOWN])}." if others else "")
             )
         name = TABLE if TABLE in inside else inside[0]
         return container.read(name), name, name.removesuffix(TABLE)
@@ -74,14 +80,35 @@ def _read_table(container: Container, table: str | Path | None) -> tuple[bytes, 
         ) from error
 
 
-def _as_on_disk(names: pd.Series[Any], container: Container) -> pd.Series[Any]:
-    """Spell each name as the file system does: accents may be one code point or two."""
-    spelt = {unicodedata.normalize("NFC", name): name for name in container.files}
-    return names.map(lambda name: name if name in container.files else _spelt(name, spelt))
+class _Names:
+    """Names of files as a table writes them, told by what is there.
 
+    They are relative to the folder of the files. A path that leads from the table or the working folder to a file
+    in that folder will do as well, and so will an absolute one.
+    """
 
-def _spelt(name: str, spelt: Mapping[str, str]) -> str:
-    return spelt.get(unicodedata.normalize("NFC", name), name)
+    def __init__(self, container: Container, root: str, table: str | Path | None) -> None:
+        self.container = container
+        self.root = root
+        self.origins = [Path(table).parent, Path()] if table else [Path()]
+
+    def find(self, written: str) -> str:
+        """Name in the container; a name that is not there if the file is not."""
+        name = plain_name(written)
+        direct = posixpath.normpath(name if name.startswith("/") else self.root + name)
+        if direct in self.container.files or not self.container.path.is_dir():
+            return direct
+        for origin in self.origins:
+            path = origin / name
+            for folder, file in (
+                (self.container.path.absolute(), Path(os.path.normpath(path.absolute()))),
+                (self.container.path.resolve(), path.resolve()),
+            ):
+                if file.is_relative_to(folder):
+                    inside = plain_name(file.relative_to(folder).as_posix())
+                    if inside in self.container.files:
+                        return inside
+        return direct
 
 
 def _numbers_first(label: str) -> tuple[int, int, str]:

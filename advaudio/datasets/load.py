@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,17 +17,17 @@ from advaudio.core.files import write_json
 from advaudio.core.parallel import map_ordered
 from advaudio.core.progress import Progress, silent
 from advaudio.datasets.archive import (
-    MEBIBYTE,
     READ_ERRORS,
     Container,
     Located,
-    audio_names,
     open_container,
 )
-from advaudio.datasets.audio import EXTENSIONS, BadAudio, Decoded, decode_audio, resample
-from advaudio.datasets.clip_table import check_classes, check_table
+from advaudio.datasets.audio import EXTENSIONS, Decoded, audio_names, decode_audio, resample
+from advaudio.datasets.bad_audio import BadAudio
+from advaudio.datasets.clip_table import check_classes, check_table, check_two_classes
 from advaudio.datasets.digest import file_digest
 from advaudio.datasets.download import fetch, working_alone
+from advaudio.datasets.inventory import MEBIBYTE
 from advaudio.datasets.report import build_report
 from advaudio.datasets.source import Source, find_source
 
@@ -34,6 +35,8 @@ REPORT_FILE = "dataset.json"
 FILES_PER_TASK = 16
 BYTES_PER_TASK = 8 * MEBIBYTE
 NAMED_IN_ERROR = 5
+TABLES = (".csv", ".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json")
+NOT_THERE = "it is not there"
 
 
 class BadFile(NamedTuple):
@@ -91,7 +94,7 @@ def load(
     Raises
     ------
     AdvaudioError
-        For anything the user can mend. Nothing half-written is left at `folder_out`.
+        For anything the user can correct. Nothing half-written is left at `folder_out`.
     """
     if on_bad_file not in ("error", "drop"):
         raise AdvaudioError(
@@ -111,14 +114,15 @@ def load(
     scratch = cache_folder / f"{name}.unpacked"
     with (
         working_alone(cache_folder / f"{name}.lock", progress),
-        open_container(path, scratch, progress) as container,
+        open_container(path, scratch, progress, ours=published) as container,
     ):
         listed = found.list_clips(container, source) if found.list_clips else pd.DataFrame()
         table = check_table(listed, found, complete=published, name=f"The table of clips in {path.name}")
-        bad = _match(container, listed)
+        bad = _match(container, listed, names_are_unique=found.remote is not None)
         if bad and on_bad_file == "error":
-            raise _bad_files(name, bad)
-        table = table[table["file"].isin(container.files.keys())]
+            raise _bad_files(name, bad, container)
+        check_two_classes(table, f"The table of clips in {path.name}")
+        wanted, table = table, table[table["file"].isin(container.files.keys())]
         rows: list[dict[str, Any]] = []
         with ClipStoreWriter(folder_out, sample_rate) as writer:
             clips = _decoded(container, table["file"].tolist(), sample_rate, workers, progress)
@@ -128,14 +132,14 @@ def load(
                 else:
                     rows.append(_append(writer, row, clip))
             if bad and on_bad_file == "error":
-                raise _bad_files(name, bad)
+                raise _bad_files(name, bad, container)
             if not rows:
                 raise AdvaudioError(
                     f"No clip of the data set {name} is left: {_named(bad)}. Do the names in the table of clips fit "
-                    "the files?"
+                    f"the files? They are relative to {container.path}."
                 )
             kept = pd.DataFrame(rows)
-            check_classes(kept, f"The data set {name}")
+            _check_no_class_is_lost(name, wanted, kept, bad)
             about = _about_archive(path, published, progress)
             report = build_report(name, found, kept, bad, about)
             write_json(writer.folder / REPORT_FILE, report)
@@ -160,6 +164,12 @@ def _locate(
         raise AdvaudioError(
             f"The parameter datasets.{name}.source.path is empty; give the folder with the audio files."
         )
+    if Path(path).is_file() and Path(path).suffix.lower() in (*TABLES, *EXTENSIONS):
+        raise AdvaudioError(
+            f"The parameter datasets.{name}.source.path names the file {path}; give the folder with the audio files "
+            f"there (such as {Path(path).parent}). The table of clips has a parameter of its own, "
+            f"datasets.{name}.source.table."
+        )
     if not Path(path).exists():
         raise AdvaudioError(
             f"The folder {path} (parameter datasets.{name}.source.path) is not there. Give the path of the folder "
@@ -168,19 +178,70 @@ def _locate(
     return Path(path), False
 
 
-def _match(container: Container, listed: pd.DataFrame) -> list[BadFile]:
-    """Rows without a file, and audio files without a row."""
+def _match(container: Container, listed: pd.DataFrame, *, names_are_unique: bool) -> list[BadFile]:
+    """Rows without a file, and audio files without a row.
+
+    In a published data set a second file of a clip's name is a copy of it, as in Kaggle's ESC-50 at other rates.
+    """
     rows = set(listed["file"])
-    audio = audio_names(container.files, EXTENSIONS)
-    missing = [BadFile(file, "it is not there") for file in listed["file"] if file not in container.files]
-    unlisted = [BadFile(file, "no row of the table of clips names it") for file in audio if file not in rows]
+    copied = (
+        {PurePosixPath(file).stem for file in rows & container.files.keys()} if names_are_unique else set()
+    )
+    audio = audio_names(container.files)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for file in audio:
+        for key in _keys(file):
+            alike[key].append(file)
+    missing = [
+        BadFile(file, _why_missing(file, alike)) for file in listed["file"] if file not in container.files
+    ]
+    unlisted = [
+        BadFile(file, "no row of the table of clips names it")
+        for file in audio
+        if file not in rows and PurePosixPath(file).stem not in copied
+    ]
     return missing + unlisted
 
 
-def _bad_files(name: str, bad: Sequence[BadFile]) -> AdvaudioError:
+def _keys(file: str) -> tuple[str, str]:
+    """What tells which file a wrong name may mean: its last part, and that without its extension."""
+    name = PurePosixPath(file.lower())
+    return f"name {name.name}", f"stem {name.stem}"
+
+
+def _why_missing(file: str, alike: Mapping[str, list[str]]) -> str:
+    """That a file is not there, and which one may be meant."""
+    out = (
+        ": the name leads out of the folder"
+        if file.startswith(("/", "../")) or PureWindowsPath(file).drive
+        else ""
+    )
+    meant = next((alike[key] for key in _keys(file) if key in alike), [])
+    return f"{NOT_THERE}{out}, but {meant[0]} is" if len(meant) == 1 else f"{NOT_THERE}{out}"
+
+
+def _bad_files(name: str, bad: Sequence[BadFile], container: Container) -> AdvaudioError:
+    missing = any(reason.startswith(NOT_THERE) for _, reason in bad[:NAMED_IN_ERROR])
+    place = f" These names are relative to {container.path}." if missing else ""
     return AdvaudioError(
-        f"{len(bad)} bad file{'s' if len(bad) > 1 else ''} in the data set {name}: {_named(bad)}. Mend or "
-        f"remove them, or set datasets.{name}.on_bad_file to drop to go on without them."
+        f"{len(bad)} bad file{'s' if len(bad) > 1 else ''} in the data set {name}: {_named(bad)}.{place} Correct the "
+        f"files or the table, or set datasets.{name}.on_bad_file to drop to go on without them."
+    )
+
+
+def _check_no_class_is_lost(
+    name: str, wanted: pd.DataFrame, kept: pd.DataFrame, bad: Sequence[BadFile]
+) -> None:
+    lost = wanted[~wanted["label"].isin(kept["label"])]
+    if lost.empty:
+        return
+    first = lost["class_name"].iloc[0]
+    files = set(lost["file"][lost["class_name"] == first])
+    others = lost["class_name"].nunique() - 1
+    raise AdvaudioError(
+        f"No clip of the class {first!r}{f' (and of {others} more)' if others else ''} of the data set {name} is left, "
+        f"since all its files are bad: {_named([entry for entry in bad if entry.file in files])}. Correct them, or "
+        "take the class out of the table of clips."
     )
 
 

@@ -7,20 +7,25 @@ import pandas as pd
 
 from advaudio.datasets.archive import Container
 from advaudio.datasets.clip_table import read_metadata
+from advaudio.datasets.layout import find_clips, find_table
 from advaudio.datasets.source import Remote, Source
 
 METADATA = "metadata/UrbanSound8K.csv"
+LAYOUT = (
+    "metadata/UrbanSound8K.csv beside audio/fold1/ to audio/fold10/ as published, or any other folders in which "
+    "each clip is once"
+)
 
 
 def list_clips(container: Container, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Rows of `metadata/UrbanSound8K.csv`; the recording is the Freesound number `fsID`."""
-    name = container.find(METADATA)
-    root = name.removesuffix(METADATA)
+    name, root = find_table(container, METADATA, LAYOUT)
     columns = {"slice_file_name": str, "fsID": str, "fold": int, "classID": int, "class": str}
     rows = read_metadata(container.read(name), columns, name)
+    published = f"{root}audio/fold" + rows["fold"].astype(str) + "/" + rows["slice_file_name"]
     return pd.DataFrame(
         {
-            "file": f"{root}audio/fold" + rows["fold"].astype(str) + "/" + rows["slice_file_name"],
+            "file": find_clips(container, published, LAYOUT),
             "clip": rows["slice_file_name"].str.replace(r"\.wav$", "", regex=True),
             "label": rows["classID"],
             "class_name": rows["class"],

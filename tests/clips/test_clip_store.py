@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from advaudio.clips.class_names import read_class_names
 from advaudio.clips.clip_store import COLUMNS, ClipStore, ClipStoreWriter, atomic_folder, decode, encode
 from advaudio.core.errors import AdvaudioError
 
@@ -150,3 +152,18 @@ def test_memory_does_not_grow_with_the_audio(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert (tmp_path / "store" / "samples.npy").stat().st_size > 40e6
     assert peak < 4e6
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1, max_size=5, unique=True))
+@example(
+    ["car\rhorn", "car\r\nhorn", "car\nhorn", '"', "a,b", "\0", "NA", " x ", "\t", "caf\u00e9", "cafe\u0301"]
+)
+@settings(max_examples=50, deadline=None)
+def test_any_text_reads_back(texts: list[str]) -> None:
+    with TemporaryDirectory() as folder:
+        with ClipStoreWriter(Path(folder) / "store") as writer:
+            for number, text in enumerate(texts):
+                writer.append(np.ones(3), clip=text, label=number, class_name=text, source=text)
+        table = ClipStore.open(Path(folder) / "store").table
+        assert read_class_names(Path(folder) / "store" / "clips.csv") == texts
+    assert table["clip"].tolist() == table["class_name"].tolist() == table["source"].tolist() == texts

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from advaudio.clips.clip_store import decode
-from advaudio.datasets.audio import BadAudio, Decoded, decode_audio, resample
+from advaudio.datasets.audio import Decoded, decode_audio, resample
+from advaudio.datasets.bad_audio import BadAudio
 
 RATE = 22_050
 

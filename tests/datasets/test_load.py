@@ -228,7 +228,7 @@ def test_own_folder_broken(change: Any, says: str, tmp_path: Path) -> None:
 
 def test_own_folder_of_which_nothing_is_left(tmp_path: Path) -> None:
     place = own_folder(tmp_path)
-    (place / "clips.csv").write_text("file,label\na.wav,x\n")
+    (place / "clips.csv").write_text("file,label\na.wav,x\nb.wav,y\n")
     with pytest.raises(
         AdvaudioError, match=r"No clip of the data set folder is left: a\.wav: it is not there"
     ):
