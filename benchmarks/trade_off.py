@@ -12,8 +12,8 @@ import typer
 
 from advaudio.core.files import atomic_path
 from advaudio.report.cells.cell import read_cell_file
-from advaudio.report.pages.trade_off import draw, trade_off
-from advaudio.report.tables.grid import build_grid
+from advaudio.report.cells.grid import build_grid
+from advaudio.report.tables.trade_off import draw, trade_off
 
 
 def main(

@@ -172,7 +172,7 @@ TABLE: list[Hostile] = [
         "split beyond the pictures", "s.csv", lambda: b"sample,label,fold_0\n99,0,train\n", _split, "fit"
     ),
     Hostile("split of fractions", "s.csv", lambda: b"sample,label,fold_0\n0.5,0,train\n", _split, "whole"),
-    Hostile("deep JSON", "d.json", lambda: DEEP, read_json, "Could not read_params"),
+    Hostile("deep JSON", "d.json", lambda: DEEP, read_json, "Could not read"),
     Hostile("JSON that is no layout", "d.json", lambda: b'{"sections": 3}', _layout, "no layout"),
     Hostile(
         "YAML that calls a shell",

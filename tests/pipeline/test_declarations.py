@@ -17,7 +17,6 @@ import yaml
 from advaudio.core.params import read_params
 from advaudio.datasets.source import source_names
 from advaudio.report.pages.cell_page import Files, cell_page
-from advaudio.report.pages.page import render
 from tests.pipeline.clone import ROOT, Clone
 from tests.pipeline.imports import imported_files
 from tests.pipeline.recording import Record, below, leaves_of
@@ -165,7 +164,7 @@ def _page(clone: Clone, changes: dict[str, Any]) -> str:
         dataset=data / "raw" / "dataset.json",
         augmented=data / "augmented",
     )
-    return render(cell_page(params, files))
+    return cell_page(params, files)
 
 
 def _users() -> dict[str, set[str]]:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from advaudio.report.cells.cell import read_cell
+from advaudio.report.cells.claims import Claim, claims
+from advaudio.report.cells.grid import build_grid
 from advaudio.report.cells.sources import Folder
-from advaudio.report.tables.claims import Claim, claims
-from advaudio.report.tables.grid import build_grid
 from tests.report.cells import made_cell, write_cell
 
 STFT = {"representation": "stft"}

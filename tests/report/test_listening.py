@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from advaudio.report.pages.example_blocks import listening_blocks
 
 from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.files import open_array, read_json
 from advaudio.report.cells.examples import Example
-from advaudio.report.pages.example_blocks import listening_blocks
 from advaudio.report.pages.listening import audible, flac, signal_to_noise
 from advaudio.report.pages.page import Sounds, Text
 from advaudio.representations.stft import build_stft, pictures

@@ -14,14 +14,14 @@ import pytest
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.files import write_json
 from advaudio.report.cells.cell import Cell, cell_of, read_cell
+from advaudio.report.cells.claims import claims
+from advaudio.report.cells.grid import build_grid
 from advaudio.report.cells.sources import Folder
 from advaudio.report.pages.figures import svg
-from advaudio.report.pages.split import split_table
-from advaudio.report.pages.trade_off import draw, trade_off
-from advaudio.report.tables.claims import claims
-from advaudio.report.tables.grid import build_grid
+from advaudio.report.tables.split import split_table
 from advaudio.report.tables.table_files import markdown, tidy
 from advaudio.report.tables.tables import result_tables
+from advaudio.report.tables.trade_off import draw, trade_off
 from experiments.collect import collect
 from experiments.results import write_results
 from tests.report.cells import made_cell, write_cell
