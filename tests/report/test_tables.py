@@ -18,7 +18,7 @@ from advaudio.report.cells.claims import claims
 from advaudio.report.cells.grid import build_grid
 from advaudio.report.cells.sources import Folder
 from advaudio.report.pages.figures import svg
-from advaudio.report.tables.split import split_table
+from advaudio.report.tables.split import split_rows
 from advaudio.report.tables.table_files import markdown, tidy
 from advaudio.report.tables.tables import result_tables
 from advaudio.report.tables.trade_off import draw, trade_off
@@ -152,8 +152,8 @@ def test_a_cell_whose_attacks_were_not_run_stands_in_table_one_alone(written: Pa
     record = json.loads(next((written / "records").glob("*.json")).read_text(encoding="utf-8"))
     name = tmp_path / "trained.json"
     write_json(name, {**record, "attacks": {}, "rho": {"mean": None}})
-    told = write_results(collect(Path(), [str(name)]), tmp_path / "tables")
-    assert f"Accuracy alone of {name}: no attack is recorded." in told
+    message = write_results(collect(Path(), [str(name)]), tmp_path / "tables")
+    assert f"Accuracy alone of {name}: no attack is recorded." in message
     table = pd.read_csv(tmp_path / "tables" / "tables.csv").set_index("measure")
     assert table.loc["accuracy, original", "mean"] == pytest.approx(
         100 * record["training"]["original"]["accuracy"]
@@ -224,12 +224,12 @@ def test_splits_stand_side_by_side() -> None:
         made_cell(accuracy=value, changes=(("split.by", by),))
         for by, value in [("source", 0.6), ("sample", 0.8)]
     ]
-    table = split_table(cells)
-    assert table is not None
-    texts = [[entry if isinstance(entry, str) else entry.text for entry in row] for row in table.rows]
-    assert [row[1] for row in texts] == ["source", "sample"]
-    assert texts[1][3] == "20.0"
-    assert split_table([*cells[:1], made_cell(model="vgg16", changes=(("split.by", "sample"),))]) is None
+    rows = split_rows(cells)
+    assert [row.split for row in rows] == ["source", "sample"]
+    assert rows[0].gain is None
+    assert rows[1].gain is not None
+    assert rows[1].gain.value == pytest.approx(0.2)
+    assert split_rows([*cells[:1], made_cell(model="vgg16", changes=(("split.by", "sample"),))]) == []
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from advaudio.clips.clip_store import ClipStoreWriter
+from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
 from advaudio.core.files import open_array, write_csv, write_json
 from advaudio.evaluation.outputs import EXAMPLES
 from advaudio.report.pages.cell_page import Files
@@ -18,8 +19,14 @@ from tests.report.cells import NORMS, write_cell
 RATE, SECONDS = 16_000, 0.7
 NAMES = ["dog_bark", "siren"]
 CHANGES = {"original": 0.01, "robust": 0.03}
-MASKING: dict[str, dict[str, Any]] = {
-    "gradients_do_not_vanish": {"passed": True, "share": 1.0, "largest_gradient": 0.0123},
+CHECKS: dict[str, dict[str, Any]] = {
+    "gradients_do_not_vanish": {"passed": True, "share_without_gradient": 0.0},
+    "more_steps_never_weaker": {
+        "passed": True,
+        "epsilon": 0.0157,
+        "steps": [5, 10],
+        "fooling_rate": [0.4, 0.5],
+    },
     "iterative_beats_single_step": {
         "passed": True,
         "epsilon": [0.0078, 0.0157],
@@ -31,8 +38,8 @@ MASKING: dict[str, dict[str, Any]] = {
 }
 
 
-def write_whole_cell(folder: Path, **settings: Any) -> Files:
-    """Write a cell with these `cells.Settings` and all that its page reads; return where it lies."""
+def write_whole_cell(folder: Path, names: Sequence[str] = NAMES, **settings: Any) -> Files:
+    """Write a cell with these class names, these `cells.Settings` and all that its page reads."""
     write_cell(folder, **settings)
     data = folder / "data"
     files = Files(
@@ -42,20 +49,10 @@ def write_whole_cell(folder: Path, **settings: Any) -> Files:
         dataset=data / "raw" / "dataset.json",
         augmented=data / "augmented",
     )
-    _write_clips_and_pictures(files)
-    write_csv(files.clips, pd.DataFrame({"label": [0, 1], "class_name": NAMES}))
-    write_json(
-        files.dataset,
-        {
-            "title": "Two sounds",
-            "licence": "CC0",
-            "citation": "none",
-            "archive": None,
-            "clips": 2,
-            "recordings": 2,
-            "dropped_clips": 0,
-        },
-    )
+    _write_clips_and_pictures(files, names)
+    write_csv(files.clips, pd.DataFrame({"label": [0, 1], "class_name": names}))
+    facts = {"title": f"Sounds of {names[0]}", "licence": "CC0", "citation": names[1], "archive": None}
+    write_json(files.dataset, {**facts, "clips": 2, "recordings": 2, "dropped_clips": 0})
     clean = open_array(files.pictures)
     for attack in NORMS:
         kept = folder / "outputs" / "attacks" / attack / EXAMPLES
@@ -63,24 +60,20 @@ def write_whole_cell(folder: Path, **settings: Any) -> Files:
         for model, change in CHANGES.items():
             np.save(kept / f"{model}.npy", np.clip(clean - np.float32(change), 0, 1))
     for training in ("train", "train_fgsm"):
-        _write_training(folder / "outputs" / training)
-    write_json(folder / "outputs" / "masking.json", {"original": MASKING, "robust": MASKING})
+        _write_training(folder / "outputs" / training, names)
+    write_json(folder / "outputs" / "masking.json", {"original": CHECKS, "robust": CHECKS})
     return files
 
 
-def _write_clips_and_pictures(files: Files) -> None:
+def _write_clips_and_pictures(files: Files, names: Sequence[str]) -> None:
     generator = np.random.default_rng(0)
+    time = np.arange(int(SECONDS * RATE)) / RATE
     with ClipStoreWriter(files.augmented, RATE) as writer:
-        for label, name in enumerate(NAMES):
-            time = np.arange(int(SECONDS * RATE)) / RATE
+        for label, name in enumerate(names):
             audio = np.sin(2 * np.pi * 700 * (1 + label) * time) + 0.1 * generator.standard_normal(len(time))
-            writer.append(audio / np.abs(audio).max(), clip=name, label=label, class_name=name)
-    store = writer.open() if hasattr(writer, "open") else None
-    from advaudio.clips.clip_store import ClipStore
-
-    store = store or ClipStore.open(files.augmented)
+            writer.append(audio / np.abs(audio).max(), clip=f"{label}.wav", label=label, class_name=name)
     build_stft(
-        store,
+        ClipStore.open(files.augmented),
         files.pictures,
         size=(32, 24),
         clip_seconds=SECONDS,
@@ -90,7 +83,7 @@ def _write_clips_and_pictures(files: Files) -> None:
     )
 
 
-def _write_training(folder: Path) -> None:
+def _write_training(folder: Path, names: Sequence[str]) -> None:
     epochs = [(fold, epoch) for fold in range(2) for epoch in range(1, 5)]
     table = pd.DataFrame(epochs, columns=["fold", "epoch"])
     for name, start, step in (
@@ -102,8 +95,6 @@ def _write_training(folder: Path) -> None:
     ):
         table[name] = start + step * table["epoch"] + 0.02 * table["fold"]
     write_csv(folder / "epochs.csv", table)
-    right = pd.DataFrame({"actual": NAMES * 5, "predicted": NAMES * 4 + NAMES[::-1]})
-    write_csv(folder / "confusion.csv", right)
-    write_json(
-        folder / "summary.json", {"test_balanced_accuracy": 0.79, "picked": {"test_accuracy": 0.8, "fold": 0}}
-    )
+    pairs = {"actual": [*names] * 5, "predicted": [*names] * 4 + [*reversed(names)]}
+    write_csv(folder / "confusion.csv", pd.DataFrame(pairs))
+    write_json(folder / "summary.json", {"test_balanced_accuracy": 0.79, "picked": {"test_accuracy": 0.8}})

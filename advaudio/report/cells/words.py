@@ -90,7 +90,7 @@ def setting(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {setting(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return "; ".join(setting(item) for item in value)
+        return "; ".join(setting(item) for item in value) or "none"
     if value is None:
         return "default"
     return str(value)

@@ -26,7 +26,6 @@ WORDS = (
     "norm_name",
     "norm_unit",
     "number",
-    "percent",
     "plural",
     "representation_name",
     "setting",
@@ -64,5 +63,9 @@ def _environment(folders: Iterable[Path]) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update({name: getattr(words, name) for name in WORDS})
+    # A number and its unit stay on one line.
+    environment.filters["percent"] = lambda *arguments: words.percent(*arguments).replace(
+        " ", "\N{NO-BREAK SPACE}"
+    )
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
     return environment
