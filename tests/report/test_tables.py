@@ -26,6 +26,7 @@ from experiments.collect import collect
 from experiments.results import write_results
 from tests.report.cells import made_cell, write_cell
 from tests.report.conftest import GRID
+from tests.report.html import paragraphs, table_rows
 
 
 @pytest.fixture(scope="module")
@@ -350,6 +351,29 @@ def test_the_page_counts_the_cells_that_withstand_single_steps_alone(written: Pa
         write_json(Path(names[-1]), {**record, "masking": {"robust": {"iterative_beats_single_step": check}}})
     write_results(collect(Path(), names), tmp_path / "tables")
     page = (tmp_path / "tables" / "tables.html").read_text(encoding="utf-8")
-    sentence = "In 6 of 8 cells the robust model withstands single steps rather than attacks: "
+    sentence = "In 6 of 8 cells the robust model withstands single steps, not attacks: "
     assert sentence in page
     assert page.split(sentence)[1].split("</li>")[0].endswith(" and 2 more.")
+
+
+def test_the_page_shows_splits_left_out_cells_and_what_training_costs(tmp_path: Path) -> None:
+    cells = [
+        _under_pgd(made_cell(accuracy=value, changes=(("split.by", by),)), {"2": 0.1}, {"2": 0.3})
+        for by, value in [("source", 0.6), ("sample", 0.8)]
+    ]
+    names = []
+    for number, cell in enumerate(cells):
+        names.append(str(tmp_path / f"{number}.json"))
+        write_json(Path(names[-1]), cell.record)
+    write_results(collect(Path(), names), tmp_path / "tables")
+    page = (tmp_path / "tables" / "tables.html").read_text(encoding="utf-8")
+    header, *rows = table_rows(page, "Accuracy of the original model under each split")
+    assert header[1:] == ["split by", "accuracy (%)", "more than by source (points)"]
+    assert [(row[1], row[2].split()[0], row[3].split()[0]) for row in rows] == [
+        ("source", "60.0", "–"),
+        ("sample", "80.0", "20.0"),
+    ]
+    sentences = paragraphs(page)
+    assert "Adversarial training made 1 of 1 cell stronger under PGD, and 0 less accurate." in sentences
+    assert f"{names[1]}: differs in split.by" in sentences
+    assert "Table IV. Accuracy under PGD-20 (not in the paper)" in page

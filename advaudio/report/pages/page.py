@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -26,6 +27,7 @@ WORDS = (
     "norm_name",
     "norm_unit",
     "number",
+    "percent",
     "plural",
     "representation_name",
     "setting",
@@ -62,10 +64,15 @@ def _environment(folders: Iterable[Path]) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({name: getattr(words, name) for name in WORDS})
-    # A number and its unit stay on one line.
-    environment.filters["percent"] = lambda *arguments: words.percent(*arguments).replace(
-        " ", "\N{NO-BREAK SPACE}"
-    )
+    environment.filters.update({name: _unbroken(getattr(words, name)) for name in WORDS})
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
     return environment
+
+
+def _unbroken(printed: Callable[..., str]) -> Callable[..., str]:
+    """The same words, with a percentage on one line."""
+
+    def filtered(*arguments: Any) -> str:
+        return printed(*arguments).replace(" %", "\N{NO-BREAK SPACE}%")
+
+    return filtered
