@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from advaudio.clips.class_names import read_class_names
 from advaudio.clips.clip_store import ClipStore
-from advaudio.clips.picture_layout import read_layout
+from advaudio.clips.picture_layout import layout_path, read_layout
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.files import damaged, read_json
 from advaudio.report.cells.cell import RHO, TRAININGS, Cell, cell_of, read_record
@@ -134,7 +134,7 @@ def gather(params: dict[str, Any], files: Files) -> CellPage:
     if not all(result.curves for result in cell.attacks.values()):
         raise AdvaudioError(f"{files.folder} has no details of the attacks. Run `dvc repro` to make them.")
     names = read_class_names(files.clips)
-    content = read_json(files.pictures.with_suffix(".json"), *LAYOUT_KEYS)
+    content = read_json(layout_path(files.pictures), *LAYOUT_KEYS)
     dataset = read_json(files.dataset, *DATASET_KEYS)
     kept = kept_examples(source, cell)
     return CellPage(
