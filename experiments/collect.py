@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import parse_yaml
 from advaudio.core.progress import Progress, silent
 from advaudio.report.cells.cell import Cell, cell_of, read_cell_file, read_record
 from advaudio.report.cells.examples import Example, kept_examples
-from advaudio.report.cells.sources import Source, parse_yaml
+from advaudio.report.cells.sources import Source, origin
 from experiments.revisions import experiments, named_source
 
 UNCHECKED_STAGES = ("report",)
@@ -80,7 +81,7 @@ def check_lock(source: Source, params: Mapping[str, Any]) -> None:
     content = source.read("dvc.lock")
     if content is None:
         return
-    stages = (parse_yaml(content) or {}).get("stages", {})
+    stages = (parse_yaml(content, origin(source, "dvc.lock")) or {}).get("stages", {})
     for name, stage in stages.items():
         attack = name.partition("attack@")[2]
         if name in UNCHECKED_STAGES or (attack and attack not in params["attacks"]):

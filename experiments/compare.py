@@ -52,7 +52,8 @@ def main(
         group = row.group
     console.print(figures)
     console.print(
-        "Better: for the defender; unclear where the change's interval holds 0. Without an interval, by sign alone.",
+        "Better means better for the defender. It is unclear where the interval of the change holds 0. Without an "
+        "interval, the sign decides.",
         style="dim",
     )
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from advaudio.report.cells.cell import AttackResult, Cell
 from advaudio.report.cells.estimates import Estimate, difference
+from advaudio.report.cells.grid import different_keys
 from advaudio.report.cells.words import attack_name, setting
-from advaudio.report.tables.grid import different_keys
 
 Better = Literal["A", "B", "same", "unclear", ""]
 """`unclear`: the difference is within its 95 % interval; empty: not both known, or neither is better."""

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import matplotlib as mpl
 import typer
+from advaudio.report.pages.trade_off import draw, trade_off
+from advaudio.report.tables.grid import build_grid
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,8 +22,6 @@ from advaudio.core.files import atomic_path
 from advaudio.report.cells.cell import AttackResult, Cell, read_cell_file
 from advaudio.report.cells.words import attack_name
 from advaudio.report.pages.figures import INK, ORIGINAL, ROBUST, STYLE
-from advaudio.report.pages.trade_off import draw, trade_off
-from advaudio.report.tables.grid import build_grid
 
 NORMS = {"linf": "perturbation, L∞", "l2": "perturbation, L2", "l0": "changed pixels, L0"}
 LINES = {"original": (ORIGINAL, "original model"), "robust": (ROBUST, "adversarially trained model")}

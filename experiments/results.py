@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from advaudio.core.files import write_csv, write_json, write_text
+from advaudio.report.cells.claims import claims
+from advaudio.report.cells.grid import build_grid
 from advaudio.report.cells.words import plural
-from advaudio.report.pages.grid_page import grid_page
-from advaudio.report.pages.page import render
-from advaudio.report.tables.claims import claims
-from advaudio.report.tables.grid import build_grid, describe
+from advaudio.report.tables.grid_page import grid_page
 from advaudio.report.tables.table_files import latex, markdown, tidy
 from advaudio.report.tables.tables import result_tables
 from experiments.collect import Collection
@@ -49,25 +48,25 @@ def write_results(collection: Collection, output: Path, records: Path | None = N
     write_text(output / "tables.md", markdown(tables, verdicts, grid))
     write_text(output / "tables.tex", latex(tables))
     write_csv(output / "tables.csv", tidy(tables))
-    write_text(output / "tables.html", render(page))
+    write_text(output / "tables.html", page)
     if records is not None:
         for cell in collection.cells:
             write_json(
                 records / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', cell.name).strip('-.')}.json", cell.record
             )
-    told = [f"Wrote tables.md, .csv, .tex and .html to {output}: {describe(grid)}."]
-    told += [f"Left out {name}: {why}" for name, why in grid.left_out]
+    lines = [f"Wrote tables.md, .csv, .tex and .html to {output}: {grid.description}."]
+    lines += [f"Left out {name}: {why}" for name, why in grid.left_out]
     unattacked = [cell.name for cell in grid.cells if not cell.attacks]
     if unattacked:
-        told.append(f"Accuracy alone of {', '.join(unattacked)}: no attack is recorded.")
+        lines.append(f"Accuracy alone of {', '.join(unattacked)}: no attack is recorded.")
     bare = [
         cell.name
         for cell in grid.cells
         if cell.attacks and not any(result.curves for result in cell.attacks.values())
     ]
     if bare:
-        told.append(f"No intervals and curves for {', '.join(bare)}: their outputs/ are not in DVC's cache.")
-    told += [f"({claim.letter}) {claim.text}: {claim.verdict}." for claim in verdicts]
+        lines.append(f"No intervals and curves for {', '.join(bare)}: their outputs/ are not in DVC's cache.")
+    lines += [f"({claim.letter}) {claim.text}: {claim.verdict}." for claim in verdicts]
     if records is not None:
-        told.append(f"Wrote {plural(len(collection.cells), 'record')} to {records}.")
-    return "\n".join(told)
+        lines.append(f"Wrote {plural(len(collection.cells), 'record')} to {records}.")
+    return "\n".join(lines)

@@ -122,7 +122,7 @@ def _open(repository: Path) -> Iterator[Any]:
 def _known(repo: Any) -> dict[str, str]:
     """Every experiment's name and commit, whatever it started from.
 
-    A name given on several commits is of the present one; the others are told by theirs: `name@1a2b3c4`.
+    A name that several commits have is that of the present commit; the others carry theirs: `name@1a2b3c4`.
     """
     listed = repo.experiments.ls(all_commits=True)
     present = repo.scm.get_rev()

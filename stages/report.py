@@ -6,7 +6,6 @@ from advaudio.core.command_line import run
 from advaudio.core.files import write_text
 from advaudio.core.params import read_params
 from advaudio.report.pages.cell_page import Files, cell_page
-from advaudio.report.pages.page import render
 
 
 def main(
@@ -20,7 +19,7 @@ def main(
 ) -> None:
     """Gather accuracies, attacks, curves and examples into one self-contained HTML page."""
     files = Files(folder=folder, pictures=pictures, clips=clips, dataset=dataset, augmented=augmented)
-    write_text(page, render(cell_page(read_params(params).model_dump(), files)))
+    write_text(page, cell_page(read_params(params).model_dump(), files))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 NO_MEMORY = (
     "allocate memory",
-    "can't start new thread",  # for want of memory for its stack
+    "can't start new thread",  # no memory for its stack
     "failed to map segment",  # the dynamic linker, when a library is loaded late
 )
 
 
 class AdvaudioError(Exception):
-    """Something the user can mend: bad input, a bad parameter, a missing file, a full disk.
+    """Something the user can fix: bad input, a bad parameter, a missing file, a full disk.
 
     The message is one paragraph that names the file or the parameter, says what was wrong,
     and says what to do. Stages print it without a traceback and exit with status 1.

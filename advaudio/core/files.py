@@ -1,4 +1,8 @@
-"""Writing files so that a crash leaves either the old file or the new one, never half of one."""
+"""Files of results: written so that a crash leaves the old file or the new one, read with one kind of error.
+
+Reading has two halves. `parse_…` turns bytes into a value and knows the file only by its origin, a name for the
+error: the bytes may come from a folder or from a revision. `read_…` fetches the bytes of a path.
+"""
 
 from __future__ import annotations
 
@@ -71,28 +75,103 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, *needed: str) -> Any:
-    """Read a JSON file; `needed` are dotted keys that it must have.
+def damaged(origin: object, fault: object) -> AdvaudioError:
+    """The error of a file of results that is missing or is not what it should be.
+
+    Parameters
+    ----------
+    origin
+        What the user knows the file by: its path, or "metrics/rho.json of the experiment stft".
+    fault
+        What is wrong with it.
+    """
+    return AdvaudioError(
+        f"Could not read {origin}: {fault}. If a stage made it, run `dvc checkout` to restore it, or `dvc repro` to "
+        "make it again."
+    )
+
+
+def parse_json(content: bytes, origin: object, *needed: str) -> Any:
+    """A JSON text; `needed` are dotted keys that it must have.
 
     Raises
     ------
     AdvaudioError
-        If the file is missing, is not JSON, or lacks a key.
+        If the text is not JSON, or lacks a key.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        parsed = json.loads(content)
         for key in needed:
-            inner = content
+            inner = parsed
             for part in key.split("."):
                 if not isinstance(inner, dict) or part not in inner:
                     raise ValueError(f"it has no {key}")
                 inner = inner[part]
-    except (OSError, ValueError, RecursionError) as error:
-        raise AdvaudioError(
-            f"Could not read {path}: {error}. If a stage made it, run `dvc checkout` to restore it, or `dvc repro` "
-            "to make it again."
-        ) from error
-    return content
+    except (ValueError, RecursionError) as error:
+        raise damaged(origin, error) from error
+    return parsed
+
+
+def parse_csv(content: bytes, origin: object, *columns: str, **options: Any) -> pd.DataFrame:
+    """A table with a line of names, which must hold `columns`; `options` are pandas'.
+
+    Raises
+    ------
+    AdvaudioError
+        If the text is cut off, is no table of these options, or lacks a column.
+    """
+    import pandas as pd
+
+    try:
+        if not content.endswith(b"\n"):
+            raise ValueError("its last line is cut off" if content else "it is empty")
+        table = pd.read_csv(io.BytesIO(content), **options)
+        missing = [column for column in columns if column not in table]
+        if missing:
+            raise ValueError(f"it has no column {', '.join(missing)}")
+    except (ValueError, OverflowError) as error:
+        raise damaged(origin, error) from error
+    return table
+
+
+def parse_array(content: bytes, origin: object, shape: tuple[int | None, ...]) -> np.ndarray[Any, Any]:
+    """An array of this shape (None: any length) in the format .npy; object arrays (pickles) are refused.
+
+    Raises
+    ------
+    AdvaudioError
+        If the bytes are no such array.
+    """
+    try:
+        array: np.ndarray[Any, Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        if len(array.shape) != len(shape) or any(
+            length not in (None, found) for found, length in zip(array.shape, shape, strict=True)
+        ):
+            raise ValueError(f"its shape is {array.shape}, but must be {shape}")
+    except (ValueError, EOFError) as error:
+        raise damaged(origin, error) from error
+    return array
+
+
+def parse_yaml(content: bytes, origin: object) -> Any:
+    """A YAML text, by the fast C parser where PyYAML has it: a dvc.lock takes a second in Python.
+
+    Raises
+    ------
+    AdvaudioError
+        If the text is not YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise damaged(origin, f"it is not valid YAML: {error}") from error
+
+
+def read_json(path: Path, *needed: str) -> Any:
+    """Read a JSON file; see `parse_json`. A missing file is an AdvaudioError too."""
+    return parse_json(_content(path), path, *needed)
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -108,26 +187,9 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
 
 
-def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """Read a table that `write_csv` wrote; `options` are pandas'.
-
-    Raises
-    ------
-    AdvaudioError
-        If the file is missing, cut off, or no table of these options.
-    """
-    import pandas as pd
-
-    try:
-        content = Path(path).read_bytes()
-        if not content.endswith(b"\n"):
-            raise ValueError("its last line is cut off" if content else "it is empty")
-        return pd.read_csv(io.BytesIO(content), **options)
-    except (OSError, ValueError, OverflowError) as error:
-        raise AdvaudioError(
-            f"Could not read the table {path}: {error}. If a stage made it, run `dvc checkout` to restore it, or "
-            "`dvc repro` to make it again."
-        ) from error
+def read_csv(path: Path, *columns: str, **options: Any) -> pd.DataFrame:
+    """Read a table that `write_csv` wrote; see `parse_csv`. A missing file is an AdvaudioError too."""
+    return parse_csv(_content(path), path, *columns, **options)
 
 
 def open_array(path: Path) -> np.ndarray[Any, Any]:
@@ -141,11 +203,15 @@ def open_array(path: Path) -> np.ndarray[Any, Any]:
     try:
         array: np.ndarray[Any, Any] = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as error:
-        raise AdvaudioError(
-            f"Could not read the array {path}: {error}. "
-            "If a stage made it, run `dvc checkout` to restore it, or `dvc repro` to make it again."
-        ) from error
+        raise damaged(f"the array {path}", error) from error
     return array
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise damaged(path, error.strerror or error) from error
 
 
 class ArrayWriter:

@@ -11,7 +11,7 @@ from advaudio.core.files import write_csv, write_json
 from advaudio.evaluation.attack_evaluation import AttackEvaluation
 from advaudio.robustness.clip_results import MODELS, write_clip_results
 from advaudio.robustness.fooling_curve import fooling_rate
-from advaudio.robustness.headline import detailed_metrics
+from advaudio.robustness.headline import HEADLINE, detailed_metrics
 from advaudio.robustness.rho import perturbations
 
 CLIPS = "clips.csv"
@@ -19,16 +19,6 @@ DETAILS = "details.json"
 FOOLING_CURVE = "fooling_curve.csv"
 EXAMPLES = "examples"
 CURVE_POINTS = 101
-
-HEADLINE = {
-    "fooling_rate": "fooling_rate",
-    "auc": "auc",
-    "epsilon_90": "epsilon_90",
-    "perturbation": "mean_perturbation",
-    "robust_fooling_rate": "robust_fooling_rate_under_bound",
-    "rho": "rho",
-}
-"""Name in the metrics file → name in the details: few enough for one screen of `dvc metrics show`."""
 
 
 def write_attack(

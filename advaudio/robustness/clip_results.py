@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from advaudio.core.errors import AdvaudioError
 from advaudio.core.files import read_csv, write_csv
 
 MODELS = ("original", "robust")
@@ -59,8 +58,4 @@ def read_clip_results(path: Path) -> pd.DataFrame:
         If the file is missing or has other columns.
     """
     # The default parser of older pandas does not return the very float that was written.
-    table = read_csv(path, engine="python")
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise AdvaudioError(f"{path} has no column {', '.join(missing)}. Delete it and run `dvc repro`.")
-    return table
+    return read_csv(path, *COLUMNS, engine="python")

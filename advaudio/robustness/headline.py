@@ -22,6 +22,16 @@ from advaudio.robustness.rho import both_reach, perturbations, reaches, rho
 
 Statistic = Callable[[Array, Array], float | None]
 
+HEADLINE = {
+    "fooling_rate": "fooling_rate",
+    "auc": "auc",
+    "epsilon_90": "epsilon_90",
+    "perturbation": "mean_perturbation",
+    "robust_fooling_rate": "robust_fooling_rate_under_bound",
+    "rho": "rho",
+}
+"""Name in the metrics file → name in the details: few enough for one screen of `dvc metrics show`."""
+
 
 def bound_of(original: Array, threshold: float) -> float | None:
     """The bound of Tables I and II: the original model's ε at the threshold.

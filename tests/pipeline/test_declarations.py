@@ -21,7 +21,6 @@ import yaml
 
 from advaudio.core.params import read_params
 from advaudio.report.pages.cell_page import Files, cell_page
-from advaudio.report.pages.page import render
 from tests.pipeline import rooms
 from tests.pipeline.clone import ROOT, Clone
 from tests.pipeline.recording import Record, below, leaves_of
@@ -238,7 +237,7 @@ def _page(clone: Clone, changes: dict[str, Any]) -> str:
         dataset=data / "raw" / "dataset.json",
         augmented=data / "augmented",
     )
-    return render(cell_page(params, files))
+    return cell_page(params, files)
 
 
 def _stale_after_a_change() -> dict[str, set[str]]:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from advaudio.report.pages.cell_page import Files, cell_page
 from tests.report.cells import write_cell
+from tests.report.whole_cell import write_whole_cell
+
+HOSTILE = "--><script>alert('x')</script>\"onmouseover=\"alert(1)"
 
 GRID = {
     # accuracy, robust accuracy and ρ of each place
@@ -36,3 +41,17 @@ def eight_cells(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         )
         for (representation, model), (accuracy, robust, ratio) in GRID.items()
     ]
+
+
+@pytest.fixture(scope="session")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of a cell with everything that it can show, whose names from outside are code."""
+    files = write_whole_cell(tmp_path_factory.mktemp("whole") / "cell", [HOSTILE, "b"])
+    params = yaml.safe_load((files.folder / "params.yaml").read_text(encoding="utf-8"))
+    return cell_page({**params, "model": HOSTILE}, files)
+
+
+@pytest.fixture(scope="session")
+def plain_cell(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """A cell with everything that a page shows."""
+    return write_whole_cell(tmp_path_factory.mktemp("whole") / "cell")

@@ -14,27 +14,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
-from advaudio.report.pages.curves import fooling_charts
-from advaudio.report.pages.listening import flac
-from advaudio.report.pages.masking import masking_blocks
-from advaudio.report.pages.page import (
-    Charts,
-    Entry,
-    Fold,
-    Section,
-    Sound,
-    Sounds,
-    Table,
-    Text,
-    render,
-)
-from advaudio.report.pages.page import (
-    Page as Report,
-)
+from advaudio.report.pages.page import render
 from experiments.collect import collect
 from experiments.results import write_results
 from tests.report.cells import made_cell
-from tests.report.test_page import CHECKS, HOSTILE
+from tests.report.conftest import HOSTILE
+from tests.report.whole_cell import SECONDS
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(
@@ -42,7 +27,18 @@ pytestmark = pytest.mark.skipif(
 )
 
 DESK, PHONE = (1280, 900), (390, 844)
-SECONDS = 0.5
+NUMBERS = """
+{% extends "page.html" %}
+{% set title, subtitle, sections = page, page, [("sort", "Sort", "sort.html")] %}
+"""
+SORT = """
+{% from "blocks.html" import plain, table %}
+{% call table("Numbers", ["name", "value"]) %}
+{% for name, number in [("b", 10), ("a", 9), ("c", none), (page, -1)] %}
+<tr><th scope="row">{{ name }}</th>{{ plain(number) }}</tr>
+{% endfor %}
+{% endcall %}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -58,36 +54,19 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def pages(eight_cells: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The page of four cells, and one with every kind of block and a hostile name in each."""
+def pages(
+    eight_cells: list[Path], hostile_page: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The page of four cells, of one cell with hostile names, and of a table with gaps."""
     folder = tmp_path_factory.mktemp("pages")
     write_results(collect(Path(), [str(path) for path in eight_cells[:4]]), folder)
-    time = np.arange(int(SECONDS * 22_050)) / 22_050
-    sounds = [
-        Sound(title, flac(0.01 * np.sin(2 * np.pi * pitch * time).astype(np.float32), 22_050), HOSTILE)
-        for title, pitch in [("original", 440), ("fools the original model", 450)]
-    ]
-    rows: list[list[str | Entry]] = [
-        ["b", Entry("10", 10.0)],
-        ["a", Entry("9", 9.0)],
-        ["c", Entry("–")],
-        [HOSTILE, Entry("−1", -1.0)],
-    ]
-    report = Report(
-        HOSTILE,
-        HOSTILE,
-        [HOSTILE],
-        [
-            Section("sort", "Sort", [Table("Numbers", ["name", "value"], rows)]),
-            Section("curves", "Curves", [Charts(fooling_charts(made_cell(ratio=2.0)), HOSTILE)]),
-            Section("sounds", "Sounds", [Sounds(HOSTILE, sounds)]),
-            Section("masking", "Masking", masking_blocks(CHECKS)),
-            Section("fold", "Fold", [Fold(HOSTILE, [Text(HOSTILE)])]),
-        ],
-    )
-    every = folder / "every.html"
-    every.write_text(render(report), encoding="utf-8")
-    return {"grid": folder / "tables.html", "every": every}
+    (folder / "cell.html").write_text(hostile_page, encoding="utf-8")
+    templates = folder / "templates"
+    templates.mkdir()
+    (templates / "numbers.html").write_text(NUMBERS, encoding="utf-8")
+    (templates / "sort.html").write_text(SORT, encoding="utf-8")
+    (folder / "numbers.html").write_text(render("numbers.html", HOSTILE, templates), encoding="utf-8")
+    return {"grid": folder / "tables.html", "cell": folder / "cell.html", "numbers": folder / "numbers.html"}
 
 
 @pytest.fixture
@@ -116,7 +95,7 @@ def show(browser: Browser, pages: dict[str, Path]) -> Iterator[Any]:
     assert faults == []
 
 
-@pytest.mark.parametrize("name", ["grid", "every"])
+@pytest.mark.parametrize("name", ["grid", "cell", "numbers"])
 @pytest.mark.parametrize(("size", "scheme"), [(DESK, "light"), (PHONE, "dark")], ids=["desk", "phone"])
 def test_everything_has_a_size_fits_and_is_accessible(
     show: Any, name: str, size: tuple[int, int], scheme: str
@@ -135,7 +114,7 @@ def test_everything_has_a_size_fits_and_is_accessible(
 
 
 def test_headings_sort_numbers_by_value_and_gaps_last(show: Any) -> None:
-    page = show("every")
+    page = show("numbers")
     table = page.get_by_role("table", name="Numbers")
 
     def order() -> list[str]:
@@ -144,10 +123,10 @@ def test_headings_sort_numbers_by_value_and_gaps_last(show: Any) -> None:
 
     heading = table.get_by_role("columnheader", name="value")
     heading.get_by_role("button").click()
-    assert order() == ["−1", "9", "10", "–"]
+    assert order() == ["-1", "9", "10", "–"]
     assert heading.get_attribute("aria-sort") == "ascending"
     heading.get_by_role("button").press("Enter")
-    assert order() == ["10", "9", "−1", "–"]
+    assert order() == ["10", "9", "-1", "–"]
     table.get_by_role("columnheader", name="name").get_by_role("button").click()
     assert table.locator("tbody th").all_inner_texts()[1:] == ["a", "b", "c"]
     assert heading.get_attribute("aria-sort") is None
@@ -164,10 +143,11 @@ def test_result_table_sorts_by_its_numbers(show: Any) -> None:
 
 
 def test_curves_read_under_pointer_and_arrow_keys(show: Any) -> None:
-    page = show("every")
+    page = show("cell")
     cell = made_cell(ratio=2.0)
     curve = cell.attacks["bim_a"].curves["original"]
     chart = page.locator(".chart").first
+    chart.scroll_into_view_if_needed()
     box = chart.locator("svg").bounding_box()
     # The drawing is 340 wide, its axis from 46 to 328: this is the middle.
     page.mouse.move(box["x"] + box["width"] * (46 + 141) / 340, box["y"] + box["height"] / 2)
@@ -189,29 +169,28 @@ def test_curves_read_under_pointer_and_arrow_keys(show: Any) -> None:
 
 
 def test_sounds_load_and_play_one_at_a_time(show: Any) -> None:
-    page = show("every")
+    page = show("cell")
     _until(page, "[...document.querySelectorAll('audio')].every(sound => sound.readyState > 0)")
     durations = page.evaluate("[...document.querySelectorAll('audio')].map(sound => sound.duration)")
-    assert durations == pytest.approx([SECONDS, SECONDS], abs=0.01)
+    assert durations == pytest.approx([SECONDS] * 6, abs=0.01)
     page.evaluate("document.querySelectorAll('audio').forEach(sound => { sound.loop = true; })")
     page.evaluate("document.querySelectorAll('audio')[0].play()")
     _until(page, "document.querySelectorAll('audio')[0].currentTime > 0.05")
     page.evaluate("document.querySelectorAll('audio')[1].play()")
     _until(page, "document.querySelectorAll('audio')[1].currentTime > 0.05")
-    assert page.evaluate("[...document.querySelectorAll('audio')].map(sound => sound.paused)") == [
-        True,
-        False,
-    ]
+    paused = page.evaluate("[...document.querySelectorAll('audio')].map(sound => sound.paused)")
+    assert paused == [True, False, True, True, True, True]
 
 
 def test_hostile_names_are_shown_as_they_are(show: Any) -> None:
-    page = show("every")
-    assert page.locator("h1").inner_text() == HOSTILE
+    page = show("cell")
+    assert page.locator("h1").inner_text() == f"{HOSTILE} on ESC-50, STFT"
+    assert page.locator(".sounds h3").first.inner_text() == f"BIM-a on a clip of {HOSTILE}"
     assert page.locator("script").count() == 1
 
 
 def test_page_runs_no_script_but_its_own(browser: Browser, pages: dict[str, Path], tmp_path: Path) -> None:
-    text = pages["every"].read_text(encoding="utf-8")
+    text = pages["cell"].read_text(encoding="utf-8")
     broken = tmp_path / "broken.html"
     broken.write_text(
         text.replace("<main>", "<main><script>document.title = 'taken over'</script>"), encoding="utf-8"

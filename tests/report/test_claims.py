@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from advaudio.report.cells.cell import read_cell
+from advaudio.report.cells.claims import Claim, claims
+from advaudio.report.cells.grid import build_grid
 from advaudio.report.cells.sources import Folder
-from advaudio.report.tables.claims import Claim, claims
-from advaudio.report.tables.grid import build_grid
+from advaudio.report.tables.table_files import evidence
 from tests.report.cells import made_cell, write_cell
 
 STFT = {"representation": "stft"}
@@ -109,7 +110,9 @@ def test_metrics_without_outputs_leave_claims_open_that_need_them(tmp_path: Path
 
 def test_evidence_names_the_cells_that_go_against_the_claim() -> None:
     claim = _claim("e", [{"ratio": 2.0}, {**VGG, "ratio": 0.7}])
-    (sentence,) = claim.evidence
+    (part,) = claim.parts
+    assert [case.name for case in part.against] == ["VGG-16 on ESC-50, STFT"]
+    sentence = evidence(part)
     assert "true of 1 of 2 cases" in sentence
     assert "VGG-16 on ESC-50, STFT (−0.30" in sentence
     assert "AlexNet" not in sentence

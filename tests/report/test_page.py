@@ -4,72 +4,127 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from advaudio.core.params import read_params
 from advaudio.report.cells.cell import Curve
 from advaudio.report.pages import figures
+from advaudio.report.pages.cell_page import Files, cell_page
 from advaudio.report.pages.curves import fooling_charts, thin
-from advaudio.report.pages.masking import all_passed, masking_blocks, single_step_gap
-from advaudio.report.pages.page import (
-    Block,
-    Charts,
-    Entry,
-    Fold,
-    Page,
-    Picture,
-    Points,
-    Section,
-    Sound,
-    Sounds,
-    Table,
-    Text,
-    render,
-)
+from advaudio.report.pages.masking import Masking
+from tests.pipeline.recording import below, leaves_of
 from tests.report.cells import made_cell
+from tests.report.html import paragraphs, table_rows
+from tests.report.whole_cell import write_whole_cell
 
-HOSTILE = "--><script>alert('x')</script>\"onmouseover=\"alert(1)"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _params(files: Files) -> dict[str, Any]:
+    params: dict[str, Any] = yaml.safe_load((files.folder / "params.yaml").read_text(encoding="utf-8"))
+    return params
+
+
+def _page(files: Files) -> str:
+    return cell_page(_params(files), files)
+
+
+@pytest.fixture(scope="module")
+def plain_page(plain_cell: Files) -> str:
+    """The page of `plain_cell`."""
+    return _page(plain_cell)
 
 
 def _svg(word: str) -> str:
     return figures.svg(figures.confusion(np.array([[3, 1], [0, 2]]), [word, "b"]))
 
 
-def _page(word: str) -> str:
-    cell = made_cell(model=word)
-    blocks: list[Block] = [
-        Text(word),
-        Points([word]),
-        Table(word, ["class", word], [[word, Entry(word, 1.0, note=word)], [word, Entry(word, strong=True)]]),
-        Picture(_svg(word), word, word),
-        Charts(fooling_charts(cell), word),
-        Sounds(word, [Sound(word, b"fLaC", word)]),
-        Fold(word, [Text(word)]),
-    ]
-    return render(Page(word, cell.title, [word], [Section("s", word, blocks)]))
-
-
-def test_names_from_outside_are_escaped_wherever_they_stand() -> None:
-    page = _page(HOSTILE)
-    assert page.count("<script") == 1
-    tags = re.sub(r">[^<]*<", "><", page)
+def test_names_from_outside_are_escaped_wherever_they_stand(hostile_page: str) -> None:
+    assert hostile_page.count("<script") == 1
+    tags = re.sub(r">[^<]*<", "><", hostile_page)
     assert "onmouseover" not in re.sub(r'="[^"]*"', "", tags)
-    assert page.count("&lt;script&gt;") > 20
+    assert hostile_page.count("&lt;script&gt;") > 20
 
 
-def test_page_needs_nothing_from_outside_and_forbids_it() -> None:
-    page = _page("siren")
-    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", page.replace("xlink:", ""))
-    assert "@import" not in page
-    assert not re.search(r"url\((?!#)", page)
-    assert "default-src 'none'" in page
+def test_page_needs_nothing_from_outside_and_forbids_it(plain_page: str) -> None:
+    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", plain_page.replace("xlink:", ""))
+    assert "@import" not in plain_page
+    assert not re.search(r"url\((?!#)", plain_page)
+    assert "default-src 'none'" in plain_page
 
 
-def test_page_and_figures_repeat_bitwise() -> None:
-    assert _page("siren") == _page("siren")
+def test_page_repeats_bitwise(plain_cell: Files, plain_page: str) -> None:
+    assert _page(plain_cell) == plain_page
+
+
+def test_page_shows_every_declared_parameter_and_no_other(plain_cell: Files, plain_page: str) -> None:
+    params = _params(plain_cell)
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["report"]
+    keys = [key.replace("${budget}", params["budget"]) for key in stage["params"]]
+    leaves = leaves_of(params)
+    declared = {leaf for key in keys for leaf in below(key, leaves)}
+    # Budgets of attacks that this cell does not have.
+    foreign = {
+        leaf
+        for leaf in declared
+        if leaf.startswith("budgets.") and ".attacks." in leaf and leaf.split(".")[3] not in params["attacks"]
+    }
+    # These choose a section, and the range enters the verdict on claim (f); only that of the transform is used.
+    choosing, ranges = {"dataset", "representation", "budget"}, {"dwt.dynamic_range", "stft.dynamic_range"}
+    assert choosing | ranges <= declared
+    assert _changed(plain_cell, {"stft.dynamic_range": 1234567.0}) != plain_page
+    hidden = (leaves - declared) | foreign | {"dwt.dynamic_range"}
+    assert _changed(plain_cell, dict.fromkeys(hidden, 1234567.0)) == plain_page
+    shown = sorted(declared - choosing - ranges - foreign)
+    marks: dict[str, Any] = {leaf: f"mark{index:03d}" for index, leaf in enumerate(shown)}
+    marks |= {"seed": 7654321, "evaluation.fooling_threshold": 0.87654}
+    page = _changed(plain_cell, marks)
+    assert [leaf for leaf, mark in marks.items() if str(mark) not in page] == []
+
+
+def _changed(files: Files, changes: dict[str, Any]) -> str:
+    params = _params(files)
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        section = params
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    return cell_page(params, files)
+
+
+def test_page_of_checked_parameters_has_every_section(plain_cell: Files) -> None:
+    checked = read_params(plain_cell.folder / "params.yaml").model_dump()
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", cell_page(checked, plain_cell)) == [
+        "In short",
+        "Accuracy",
+        "Attacks",
+        "Fooling curves",
+        "Adversarial examples",
+        "Listen",
+        "Hidden gradients?",
+        "Training",
+        "The paper&#39;s claims",
+        "Provenance",
+    ]
+
+
+def test_an_attack_short_of_the_threshold_is_named(tmp_path: Path) -> None:
+    page = _page(write_whole_cell(tmp_path / "cell", fooled=0.8))
+    sentences = paragraphs(page)
+    assert any(text.startswith("0 of 2 attacks reached the threshold") for text in sentences)
+    assert any(
+        text.startswith("Below the threshold of 90 % on the original model: BIM-a and CWA.")
+        for text in sentences
+    )
+    assert "ρ is undefined here: no attack reached the threshold on both models." in sentences
+    assert "of the original model's clips, less than the threshold of 90\xa0%." in page
 
 
 def test_figures_follow_the_page_colours_and_share_no_names() -> None:
@@ -101,7 +156,7 @@ def test_charts_carry_the_curves_that_the_script_reads() -> None:
             np.testing.assert_allclose(data["curves"][model]["x"], curve.epsilon, rtol=5e-4)
             np.testing.assert_allclose(data["curves"][model]["y"], curve.fooling_rate, rtol=5e-4)
         assert data["largest"] == max(curve.epsilon[-1] for curve in result.curves.values())
-        assert {"bim_a": "BIM-a", "cwa": "CWA"}[name] in chart.alternative
+        assert chart.attack == name
 
 
 def test_thinned_curve_keeps_its_ends_and_stays_near() -> None:
@@ -151,46 +206,38 @@ def test_comparison_draws_what_changed_under_each_adversarial_picture() -> None:
     assert "±0.25" in titles
 
 
-CHECKS: dict[str, dict[str, dict[str, Any]]] = {
-    "original": {
-        "more_steps_never_weaker": {
-            "passed": True,
-            "epsilon": 0.0157,
-            "steps": [5, 10],
-            "fooling_rate": [0.4, 0.5],
-        },
-        "outside_attack_adds_little": {"passed": None, "epsilon": 0.0157, "ours": 0.5, "theirs": None},
-    },
-    "robust": {"unbounded_reaches_all": {"passed": False, "fooling_rate": 0.75}},
-}
+def test_masking_checks_are_put_into_words(plain_page: str) -> None:
+    _, *rows = table_rows(plain_page, "Signs of hidden gradients")
+    own = {row[1]: row[2:] for row in rows if row[0] == "original"}
+    assert own["Do more steps never fool fewer clips?"] == [
+        "yes",
+        "epsilon 0.0157; steps 5, 10; fooling rate 40 %, 50 %",
+    ]
+    assert own["Without a bound, is every clip fooled?"] == ["no", "fooling rate 75 %"]
+    assert own["Does another library's attack add little?"][0] == "not run"
 
 
-def test_masking_checks_are_told_in_words() -> None:
-    _, table = masking_blocks(CHECKS)
-    assert isinstance(table, Table)
-    texts = [[entry if isinstance(entry, str) else entry.text for entry in row] for row in table.rows]
-    assert [row[2] for row in texts] == ["yes", "not run", "no"]
-    assert texts[0][3] == "epsilon 0.0157; steps 5, 10; fooling rate 40 %, 50 %"
-    assert texts[2][:2] == ["robust", "Without a bound, is every clip fooled?"]
-    assert not all_passed(CHECKS)
-    assert all_passed({"original": CHECKS["original"]})
-    assert single_step_gap(CHECKS) is None
+def test_a_check_that_was_not_run_is_no_failure() -> None:
+    passed: dict[str, Any] = {"a": {"passed": True}, "b": {"passed": None}}
+    assert Masking({"original": passed}).all_passed
+    assert not Masking({"original": passed, "robust": {"a": {"passed": False}}}).all_passed
+    assert Masking({"original": passed, "robust": passed}).gap is None
 
 
-@pytest.mark.parametrize(("single_step", "told"), [(0.69, False), (0.44, True)])
-def test_a_model_that_withstands_single_steps_alone_is_told_of(single_step: float, told: bool) -> None:
+@pytest.mark.parametrize(("single_step", "overfitted"), [(0.69, False), (0.44, True)])
+def test_a_model_that_withstands_single_steps_alone_is_recognised(
+    single_step: float, overfitted: bool
+) -> None:
     check = {
         "passed": True,
         "epsilon": [0.0039, 0.0314],
         "iterative": [0.4, 0.98],
         "single_step": [0.4, single_step],
     }
-    blocks = masking_blocks({"robust": {"iterative_beats_single_step": check}})
-    sentences = [block.text for block in blocks[2:] if isinstance(block, Text)]
-    assert len(sentences) == told
-    if told:
-        assert sentences[0].startswith(
-            "Within 0.0314 a single step fools 44 % of the robust model's clips, iterations fool 98 %"
-        )
+    assert Masking({"robust": {"iterative_beats_single_step": check}}).overfitted == overfitted
     # The same on the original model says nothing of the training.
-    assert single_step_gap({"original": {"iterative_beats_single_step": check}}) is None
+    assert not Masking({"original": {"iterative_beats_single_step": check}}).overfitted
+
+
+def test_the_page_warns_of_a_model_that_withstands_single_steps_alone(plain_page: str) -> None:
+    assert "catastrophic overfitting (Wong et al. 2020)" in plain_page

@@ -49,5 +49,5 @@ def test_damaged_files_are_refused(source: Folder, name: str, kind: str) -> None
 @pytest.mark.parametrize("shape", [(3, 4), (2, 4, 3), (2, 3, 4, 1)])
 def test_pictures_of_another_shape_are_refused(source: Folder, shape: tuple[int, ...]) -> None:
     np.save(source.path / "pictures.npy", np.zeros(shape))
-    with pytest.raises(AdvaudioError, match=r"pictures\.npy of this cell is no array: its shape"):
+    with pytest.raises(AdvaudioError, match=r"pictures\.npy of this cell: its shape"):
         READERS["pictures.npy"](source)

@@ -14,18 +14,19 @@ import pytest
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.files import write_json
 from advaudio.report.cells.cell import Cell, cell_of, read_cell
+from advaudio.report.cells.claims import claims
+from advaudio.report.cells.grid import build_grid
 from advaudio.report.cells.sources import Folder
 from advaudio.report.pages.figures import svg
-from advaudio.report.pages.split import split_table
-from advaudio.report.pages.trade_off import draw, trade_off
-from advaudio.report.tables.claims import claims
-from advaudio.report.tables.grid import build_grid
+from advaudio.report.tables.split import split_rows
 from advaudio.report.tables.table_files import markdown, tidy
 from advaudio.report.tables.tables import result_tables
+from advaudio.report.tables.trade_off import draw, trade_off
 from experiments.collect import collect
 from experiments.results import write_results
 from tests.report.cells import made_cell, write_cell
 from tests.report.conftest import GRID
+from tests.report.html import paragraphs, table_rows
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +153,8 @@ def test_a_cell_whose_attacks_were_not_run_stands_in_table_one_alone(written: Pa
     record = json.loads(next((written / "records").glob("*.json")).read_text(encoding="utf-8"))
     name = tmp_path / "trained.json"
     write_json(name, {**record, "attacks": {}, "rho": {"mean": None}})
-    told = write_results(collect(Path(), [str(name)]), tmp_path / "tables")
-    assert f"Accuracy alone of {name}: no attack is recorded." in told
+    message = write_results(collect(Path(), [str(name)]), tmp_path / "tables")
+    assert f"Accuracy alone of {name}: no attack is recorded." in message
     table = pd.read_csv(tmp_path / "tables" / "tables.csv").set_index("measure")
     assert table.loc["accuracy, original", "mean"] == pytest.approx(
         100 * record["training"]["original"]["accuracy"]
@@ -224,12 +225,12 @@ def test_splits_stand_side_by_side() -> None:
         made_cell(accuracy=value, changes=(("split.by", by),))
         for by, value in [("source", 0.6), ("sample", 0.8)]
     ]
-    table = split_table(cells)
-    assert table is not None
-    texts = [[entry if isinstance(entry, str) else entry.text for entry in row] for row in table.rows]
-    assert [row[1] for row in texts] == ["source", "sample"]
-    assert texts[1][3] == "20.0"
-    assert split_table([*cells[:1], made_cell(model="vgg16", changes=(("split.by", "sample"),))]) is None
+    rows = split_rows(cells)
+    assert [row.split for row in rows] == ["source", "sample"]
+    assert rows[0].gain is None
+    assert rows[1].gain is not None
+    assert rows[1].gain.value == pytest.approx(0.2)
+    assert split_rows([*cells[:1], made_cell(model="vgg16", changes=(("split.by", "sample"),))]) == []
 
 
 @pytest.mark.parametrize(
@@ -350,6 +351,29 @@ def test_the_page_counts_the_cells_that_withstand_single_steps_alone(written: Pa
         write_json(Path(names[-1]), {**record, "masking": {"robust": {"iterative_beats_single_step": check}}})
     write_results(collect(Path(), names), tmp_path / "tables")
     page = (tmp_path / "tables" / "tables.html").read_text(encoding="utf-8")
-    sentence = "In 6 of 8 cells the robust model withstands single steps rather than attacks: "
+    sentence = "In 6 of 8 cells the robust model withstands single steps, not attacks: "
     assert sentence in page
     assert page.split(sentence)[1].split("</li>")[0].endswith(" and 2 more.")
+
+
+def test_the_page_shows_splits_left_out_cells_and_what_training_costs(tmp_path: Path) -> None:
+    cells = [
+        _under_pgd(made_cell(accuracy=value, changes=(("split.by", by),)), {"2": 0.1}, {"2": 0.3})
+        for by, value in [("source", 0.6), ("sample", 0.8)]
+    ]
+    names = []
+    for number, cell in enumerate(cells):
+        names.append(str(tmp_path / f"{number}.json"))
+        write_json(Path(names[-1]), cell.record)
+    write_results(collect(Path(), names), tmp_path / "tables")
+    page = (tmp_path / "tables" / "tables.html").read_text(encoding="utf-8")
+    header, *rows = table_rows(page, "Accuracy of the original model under each split")
+    assert header[1:] == ["split by", "accuracy (%)", "more than by source (points)"]
+    assert [(row[1], row[2].split()[0], row[3].split()[0]) for row in rows] == [
+        ("source", "60.0", "–"),
+        ("sample", "80.0", "20.0"),
+    ]
+    sentences = paragraphs(page)
+    assert "Adversarial training made 1 of 1 cell stronger under PGD, and 0 less accurate." in sentences
+    assert f"{names[1]}: differs in split.by" in sentences
+    assert "Table IV. Accuracy under PGD-20 (not in the paper)" in page

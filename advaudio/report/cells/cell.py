@@ -6,7 +6,7 @@ A cell is read from a tree of files (see `sources`) or from a *record*, one JSON
 |---|---|
 | `params` | params.yaml of the run |
 | `training` | `original` and `robust`: metrics/train.json and metrics/train_fgsm.json |
-| `attacks` | name of each attack → outputs/attacks/<name>/details.json; of a tree without outputs/ just its `metrics`; empty if only the trainings ended |
+| `attacks` | name of each attack → outputs/attacks/<name>/details.json; of a tree without outputs/ just its `metrics`; empty if only the trainings were run |
 | `rho` | outputs/rho.json; of a tree without outputs/ just its `mean` |
 | `masking` | outputs/masking.json, if there is one |
 | `what`, `command`, `commit`, `hardware`, `software`, `date`, `seconds` | where it comes from; each may be missing |
@@ -23,21 +23,19 @@ from typing import Any
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.metric_names import PGD_ACCURACY_AT
 from advaudio.report.cells.estimates import Estimate, difference, mean, share_of_clips
-from advaudio.report.cells.sources import Folder, Source, need_json, need_params, read_json
+from advaudio.report.cells.sources import Folder, Source, find_json, need_json, need_params
 from advaudio.report.cells.words import dataset_name, model_name, representation_name
+from advaudio.robustness.clip_results import MODELS
+from advaudio.robustness.headline import HEADLINE
 
-MODELS = ("original", "robust")
+TRAININGS = {"original": "train", "robust": "train_fgsm"}
+"""Model → the stage that trains it, which names its metrics and outputs."""
+
+DETAILS = "outputs/attacks/{attack}/details.json"
+RHO = "outputs/rho.json"
+MASKING = "outputs/masking.json"
 PROVENANCE = ("what", "command", "commit", "hardware", "software", "date", "seconds")
 
-METRIC_KEYS = {
-    "fooling_rate": "fooling_rate",
-    "auc": "auc",
-    "epsilon_90": "epsilon_90",
-    "perturbation": "mean_perturbation",
-    "robust_fooling_rate": "robust_fooling_rate_under_bound",
-    "rho": "rho",
-}
-"""Name in metrics/attacks/<name>.json → name in details.json."""
 
 Record = dict[str, Any]
 
@@ -184,20 +182,15 @@ def read_record(source: Source) -> Record:
     record: Record = {
         **source.provenance,
         "params": params,
-        "training": {
-            "original": need_json(source, "metrics/train.json"),
-            "robust": need_json(source, "metrics/train_fgsm.json"),
-        },
+        "training": {model: need_json(source, f"metrics/{stage}.json") for model, stage in TRAININGS.items()},
     }
-    if read_json(source, f"outputs/attacks/{names[0]}/details.json") is None:
-        record["rho"] = {"mean": need_json(source, "metrics/rho.json")["rho"]}
+    if find_json(source, DETAILS.format(attack=names[0])) is None:
+        record["rho"] = {"mean": need_json(source, "metrics/rho.json", "rho")["rho"]}
         record["attacks"] = {name: _headline(source, name) for name in names}
     else:
-        record["rho"] = need_json(source, "outputs/rho.json")
-        record["attacks"] = {
-            name: need_json(source, f"outputs/attacks/{name}/details.json") for name in names
-        }
-    masking = read_json(source, "outputs/masking.json")
+        record["rho"] = need_json(source, RHO)
+        record["attacks"] = {name: need_json(source, DETAILS.format(attack=name)) for name in names}
+    masking = find_json(source, MASKING)
     return record if masking is None else {**record, "masking": masking}
 
 
@@ -208,12 +201,7 @@ def read_cell(source: Source) -> Cell:
 
 def read_cell_file(path: Path) -> Cell:
     """Read a cell from a record."""
-    record = need_json(Folder(path.parent, str(path)), path.name)
-    if not isinstance(record, dict):
-        raise AdvaudioError(
-            f"{path} holds no record of a cell; see advaudio/report/cells/cell.py for its keys."
-        )
-    return cell_of(record, str(path))
+    return cell_of(need_json(Folder(path.parent, str(path.parent)), path.name), str(path))
 
 
 def cell_of(record: Record, name: str) -> Cell:
@@ -280,7 +268,7 @@ def _with_black_box(record: Mapping[str, Any]) -> Record:
 def _without_folders(value: Any, key: str = "") -> Any:
     """Absolute paths among parameters shortened to file names: folders are of one machine.
 
-    Equal names in different folders stay different by a digest, but for archives, which are told by their content.
+    Equal names in different folders stay different by a digest. Archives need none: their content tells them apart.
     """
     if isinstance(value, Mapping):
         return {name: _without_folders(item, name) for name, item in value.items()}
@@ -294,7 +282,7 @@ def _without_folders(value: Any, key: str = "") -> Any:
 
 def _headline(source: Source, attack: str) -> Record:
     metrics = need_json(source, f"metrics/attacks/{attack}.json")
-    return {"metrics": {key: metrics[name] for name, key in METRIC_KEYS.items() if name in metrics}}
+    return {"metrics": {key: metrics[name] for name, key in HEADLINE.items() if name in metrics}}
 
 
 def _test_clips(record: Mapping[str, Any]) -> int | None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import damaged, parse_array, parse_csv, parse_json, parse_yaml
 
 
 class Source(Protocol):
@@ -63,6 +60,11 @@ class Folder:
         return file.resolve() if file.is_file() else None
 
 
+def origin(source: Source, path: str) -> str:
+    """What an error calls a file of a source."""
+    return f"{path} of {source.name}"
+
+
 def need(source: Source, path: str) -> bytes:
     """Content of a file that must be there.
 
@@ -79,31 +81,20 @@ def need(source: Source, path: str) -> bytes:
     return content
 
 
-def read_json(source: Source, path: str) -> dict[str, Any] | None:
+def need_json(source: Source, path: str, *needed: str) -> dict[str, Any]:
+    """Names and values of a JSON file that must be there; `needed` are dotted keys that it must have."""
+    return _mapping(parse_json(need(source, path), origin(source, path), *needed), source, path)
+
+
+def find_json(source: Source, path: str) -> dict[str, Any] | None:
     """Names and values of a JSON file, or None if there is no such file."""
-    content = source.read(path)
-    return None if content is None else _parsed(source, path, content)
-
-
-def need_json(source: Source, path: str) -> dict[str, Any]:
-    """Names and values of a JSON file that must be there."""
-    return _parsed(source, path, need(source, path))
+    return None if source.read(path) is None else need_json(source, path)
 
 
 def need_params(source: Source) -> dict[str, Any]:
     """Content of params.yaml, unchecked: it may be of an earlier version."""
-    try:
-        params = parse_yaml(need(source, "params.yaml"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AdvaudioError(f"params.yaml of {source.name} is not valid YAML: {error}.") from error
-    if not isinstance(params, dict):
-        raise AdvaudioError(f"params.yaml of {source.name} must hold keys and values.")
-    return params
-
-
-def parse_yaml(content: bytes) -> Any:
-    """YAML by the fast C parser where PyYAML has it: a dvc.lock takes a second in Python."""
-    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    path = "params.yaml"
+    return _mapping(parse_yaml(need(source, path), origin(source, path)), source, path)
 
 
 def need_table(source: Source, path: str, *columns: str, **options: Any) -> pd.DataFrame:
@@ -111,45 +102,15 @@ def need_table(source: Source, path: str, *columns: str, **options: Any) -> pd.D
 
     "inf" and empty fields of number columns are read as such.
     """
-    content = need(source, path)
-    try:
-        if not content.endswith(b"\n"):
-            raise ValueError("its last line is cut off")
-        table = pd.read_csv(io.BytesIO(content), **options)
-        missing = [column for column in columns if column not in table]
-        if missing:
-            raise ValueError(f"it has no column {missing[0]}")
-        return table
-    except (ValueError, OverflowError) as error:
-        raise damaged(source, path, f"is no table: {error}") from error
+    return parse_csv(need(source, path), origin(source, path), *columns, **options)
 
 
 def need_array(source: Source, path: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
     """A .npy file that must be there, of this shape (None: any length)."""
-    try:
-        array: NDArray[Any] = np.load(io.BytesIO(need(source, path)), allow_pickle=False)
-        if len(array.shape) != len(shape) or any(
-            wanted not in (None, length) for length, wanted in zip(array.shape, shape, strict=True)
-        ):
-            raise ValueError(f"its shape is {array.shape}, but must be {shape}")
-    except (ValueError, EOFError) as error:
-        raise damaged(source, path, f"is no array: {error}") from error
-    return array
+    return parse_array(need(source, path), origin(source, path), shape)
 
 
-def damaged(source: Source, path: str, fault: str) -> AdvaudioError:
-    """The error of a file that is there, and is not what it should be."""
-    return AdvaudioError(
-        f"{path} of {source.name} {fault}. Restore it with `dvc checkout`, or make it anew: delete it and run "
-        "`dvc repro`."
-    )
-
-
-def _parsed(source: Source, path: str, content: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(content)
-        if not isinstance(parsed, dict):
-            raise ValueError(f"it holds a {type(parsed).__name__} instead of names and values")
-    except (ValueError, RecursionError) as error:
-        raise damaged(source, path, f"cannot be used: {error}") from error
-    return parsed
+def _mapping(value: Any, source: Source, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise damaged(origin(source, path), f"it holds a {type(value).__name__} instead of names and values")
+    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isinf
 from typing import Any
 
 from advaudio.report.cells.estimates import Estimate
@@ -31,6 +32,16 @@ def model_name(name: str) -> str:
 def representation_name(name: str) -> str:
     """Printed name of a representation."""
     return REPRESENTATION_NAMES.get(name, name)
+
+
+def norm_name(norm: str | None) -> str:
+    """Printed name of a norm."""
+    return NORM_NAMES[norm] if norm else UNKNOWN
+
+
+def norm_unit(norm: str | None) -> str:
+    """A norm with the unit of its perturbations."""
+    return NORM_UNITS[norm] if norm else "own norm"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -79,9 +90,25 @@ def setting(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {setting(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return "; ".join(setting(item) for item in value)
+        return "; ".join(setting(item) for item in value) or "none"
     if value is None:
         return "default"
+    return str(value)
+
+
+def decibels(ratio: float) -> str:
+    """A ratio in dB."""
+    return "without limit: nothing changed" if isinf(ratio) else f"{_rounded(ratio, 1)} dB"
+
+
+def check_value(value: Any, name: str) -> str:
+    """A number of a check for hidden gradients: fractions are shares of clips, but for perturbations (`epsilon`)."""
+    if isinstance(value, list | tuple):
+        return ", ".join(check_value(item, name) for item in value)
+    if value is None:
+        return "not run"
+    if isinstance(value, float):
+        return number(value) if name == "epsilon" else percent(value, 0)
     return str(value)
 
 

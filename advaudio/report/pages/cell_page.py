@@ -1,36 +1,36 @@
-"""The report of one cell."""
+"""The content of one cell's page; `templates/cell.html` puts it into words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advaudio.clips.class_names import read_class_names
 from advaudio.clips.clip_store import ClipStore
-from advaudio.clips.picture_layout import read_layout
+from advaudio.clips.picture_layout import layout_path, read_layout
 from advaudio.core.errors import AdvaudioError
-from advaudio.core.files import read_json
-from advaudio.report.cells.cell import MODELS, Cell, cell_of, read_record
+from advaudio.core.files import damaged, read_json
+from advaudio.report.cells.cell import RHO, TRAININGS, Cell, cell_of, read_record
+from advaudio.report.cells.claims import Claim, claims
+from advaudio.report.cells.estimates import Estimate
 from advaudio.report.cells.examples import kept_examples
-from advaudio.report.cells.paper import BOLD_CELLS
-from advaudio.report.cells.sources import Folder, Source, damaged, need_json, need_table
-from advaudio.report.cells.words import model_name, percent
+from advaudio.report.cells.grid import build_grid
+from advaudio.report.cells.paper import BOLD_CELLS, BoldCell
+from advaudio.report.cells.sources import Folder, Source, need_json, need_table, origin
 from advaudio.report.pages import figures
-from advaudio.report.pages.example_blocks import example_blocks, listening_blocks
-from advaudio.report.pages.masking import masking_blocks
-from advaudio.report.pages.page import Block, Entry, Page, Picture, Section, Table, Text
-from advaudio.report.pages.provenance import cell_provenance
-from advaudio.report.pages.sections import attack_blocks, claim_table, curve_blocks, number_entry
-from advaudio.report.tables.claims import claims
-from advaudio.report.tables.grid import build_grid
+from advaudio.report.pages.curves import Chart, fooling_charts
+from advaudio.report.pages.examples import ExampleFigure, example_figure
+from advaudio.report.pages.listening import Listening, listening
+from advaudio.report.pages.masking import Masking, masking_of
+from advaudio.report.pages.page import render
+from advaudio.report.pages.provenance import Provenance, cell_provenance
 
-RESULTS = ("metrics/train.json", "metrics/train_fgsm.json", "outputs/rho.json")
-TRAININGS = {"original": "train", "robust": "train_fgsm"}
-
+RESULTS = (*(f"metrics/{stage}.json" for stage in TRAININGS.values()), RHO)
 LAYOUT_KEYS = ("height", "width", "clip_seconds")
 DATASET_KEYS = ("title", "licence", "citation", "archive", "clips", "recordings", "dropped_clips")
 
@@ -46,8 +46,78 @@ class Files:
     augmented: Path
 
 
-def cell_page(params: dict[str, Any], files: Files) -> Page:
-    """Gather the results of a cell into a page.
+@dataclass(frozen=True)
+class Training:
+    """One model's training; accuracies from 0 to 1.
+
+    Attributes
+    ----------
+    accuracy
+        On the test clips, mean over the folds.
+    deviation, best
+        Standard deviation over the folds, and the best fold.
+    balanced
+        Mean over the classes of their accuracies.
+    picked
+        Of the model that was attacked.
+    confusion
+        Drawn confusion matrix of that model.
+    clips, correct
+        Its test clips, and the share of them on the diagonal.
+    """
+
+    accuracy: Estimate
+    deviation: float
+    best: float
+    balanced: float
+    picked: float
+    confusion: str
+    clips: int
+    correct: float
+
+
+@dataclass(frozen=True)
+class CellPage:
+    """Everything that the page of a cell shows.
+
+    Attributes
+    ----------
+    classes
+        How many.
+    trainings
+        Model → its training.
+    learning_curves
+        Drawn, of both models.
+    charts
+        Fooling curves.
+    examples
+        None where no attack fooled the original model on a kept clip.
+    masking
+        None where gradient masking was not checked.
+    paper
+        What survives of the paper's numbers for this data set and representation, if anything does.
+    """
+
+    cell: Cell
+    classes: int
+    trainings: Mapping[str, Training]
+    learning_curves: str
+    charts: Sequence[Chart]
+    examples: ExampleFigure | None
+    listening: Listening
+    masking: Masking | None
+    claims: Sequence[Claim]
+    paper: BoldCell | None
+    provenance: Provenance
+
+
+def cell_page(params: dict[str, Any], files: Files) -> str:
+    """The page of a cell as HTML text; see `gather`."""
+    return render("cell.html", gather(params, files))
+
+
+def gather(params: dict[str, Any], files: Files) -> CellPage:
+    """Gather the results of a cell.
 
     Parameters
     ----------
@@ -59,179 +129,63 @@ def cell_page(params: dict[str, Any], files: Files) -> Page:
     AdvaudioError
         If a result is missing or unreadable.
     """
-    source = Folder(files.folder, str(files.folder))
+    source = Folder(files.folder, "this cell")
     cell = cell_of({**read_record(source), "params": params}, source.name)
     if not all(result.curves for result in cell.attacks.values()):
-        raise AdvaudioError(
-            f"{files.folder} has no details of the attacks in outputs/attacks. Run `dvc repro`."
-        )
+        raise AdvaudioError(f"{files.folder} has no details of the attacks. Run `dvc repro` to make them.")
     names = read_class_names(files.clips)
-    layout = read_layout(files.pictures)
-    content = read_json(files.pictures.with_suffix(".json"), *LAYOUT_KEYS)
+    content = read_json(layout_path(files.pictures), *LAYOUT_KEYS)
     dataset = read_json(files.dataset, *DATASET_KEYS)
-    examples = kept_examples(source, cell)
-    sections = [
-        Section("accuracy", "Accuracy", _accuracy_blocks(cell, source)),
-        Section("attacks", "Attacks", [Text(ATTACKS_EXPLAINED), *attack_blocks(cell)]),
-        Section("fooling-curves", "Fooling curves", curve_blocks(cell)),
-        Section("examples", "Adversarial examples", example_blocks(examples, layout, names, cell)),
-        Section(
-            "listen",
-            "Listen",
-            listening_blocks(examples, lambda: ClipStore.open(files.augmented), content, names),
-        ),
-        Section("training", "Training", _training_blocks(source, names)),
-        Section(
-            "claims", "The paper's claims", [Text(CLAIMS_EXPLAINED), claim_table(claims(build_grid([cell])))]
-        ),
-        Section("provenance", "Provenance", cell_provenance(cell, dataset, content, files.folder, RESULTS)),
-    ]
-    if "masking" in cell.record:
-        sections.insert(5, Section("masking", "Hidden gradients?", masking_blocks(cell.record["masking"])))
-    return Page(
-        title=cell.title,
-        subtitle=f"{dataset['title']}: {dataset['clips']} clips, {len(names)} classes. "
-        "How easily is this classifier fooled, and what does adversarial training buy?",
-        summary=_summary(cell),
-        sections=sections,
+    kept = kept_examples(source, cell)
+    return CellPage(
+        cell=cell,
+        classes=len(names),
+        trainings={model: _training(source, cell, model, names) for model in TRAININGS},
+        learning_curves=_learning_curves(source),
+        charts=fooling_charts(cell),
+        examples=example_figure(kept, read_layout(files.pictures), names, cell),
+        listening=listening(kept, lambda: ClipStore.open(files.augmented), content, names),
+        masking=masking_of(cell.record),
+        claims=claims(build_grid([cell])),
+        paper=BOLD_CELLS.get((cell.dataset, cell.representation)),
+        provenance=cell_provenance(cell, dataset, content, files.folder, RESULTS),
     )
 
 
-ATTACKS_EXPLAINED = (
-    "An attack changes the picture of a clip a little, so that the model takes it for another class. ε₉₀ is the "
-    "smallest perturbation at which the attack fools the threshold's share of the clips that the original model "
-    "classifies correctly; it is the bound within which the robust model is attacked (Table II of the paper). "
-    "AUC is the area under the fooling curve. ρ compares the mean perturbations of successful attacks without "
-    "that bound (Table III): above 1, the attack got costlier."
-)
-CLAIMS_EXPLAINED = (
-    "One cell cannot settle claims about many; this is what it says about each. All cells together: "
-    "python -m experiments.tables."
-)
-
-
-def _summary(cell: Cell) -> list[str]:
-    original, robust, drop = cell.accuracy["original"], cell.accuracy["robust"], cell.drop_ratio
-    sentences = [
-        f"Accuracy is {percent(original.value)} before and {percent(robust.value)} after adversarial training "
-        f"(defence: {cell.params['defence']})"
-        + (
-            f": a {'drop' if drop.value >= 0 else 'gain'} of {abs(drop.value):.1f} % of the original accuracy."
-            if drop
-            else "."
-        )
-    ]
-    reached = len(cell.attacks) - len(cell.short_attacks)
-    sentences.append(
-        f"{reached} of {len(cell.attacks)} attacks fool the original model on at least "
-        f"{percent(cell.threshold, 0)} of the clips that it classifies correctly."
+def _training(source: Source, cell: Cell, model: str, names: Sequence[str]) -> Training:
+    folder = f"outputs/{TRAININGS[model]}"
+    own = cell.record["training"][model]
+    summary = need_json(source, f"{folder}/summary.json", "test_balanced_accuracy", "picked.test_accuracy")
+    matrix = _confusion(source, f"{folder}/confusion.csv", names)
+    clips = int(matrix.sum())
+    return Training(
+        accuracy=cell.accuracy[model],
+        deviation=own["accuracy_std"],
+        best=own["accuracy_best"],
+        balanced=summary["test_balanced_accuracy"],
+        picked=summary["picked"]["test_accuracy"],
+        confusion=figures.svg(figures.confusion(matrix, names)),
+        clips=clips,
+        correct=float(np.trace(matrix)) / max(clips, 1),
     )
-    if cell.robust_within_bound is not None:
-        sentences.append(
-            "Within the perturbation that the original model needs for that, the robust model is fooled on "
-            f"{percent(cell.robust_within_bound.value)} (mean over these attacks)."
-        )
-    if cell.rho is None:
-        sentences.append("ρ is undefined here: no attack reached the threshold on both models.")
-    else:
-        sentences.append(
-            f"Fooling the robust model takes {cell.rho.value:.2f} times the perturbation "
-            f"(ρ, mean over {len(cell.record['rho']['comparable'])} attacks that reach the threshold on both models)."
-        )
-    return sentences
 
 
-def _accuracy_blocks(cell: Cell, source: Source) -> list[Block]:
-    rows: list[list[str | Entry]] = []
-    for model, folder in TRAININGS.items():
-        own, summary = cell.record["training"][model], _summary_of_training(source, folder)
-        rows.append(
-            [
-                model,
-                number_entry(cell.accuracy[model], 1, 100),
-                *(
-                    Entry(percent(value), value)
-                    for value in (
-                        own["accuracy_std"],
-                        own["accuracy_best"],
-                        summary["test_balanced_accuracy"],
-                        summary["picked"]["test_accuracy"],
-                    )
-                ),
-            ]
-        )
-    drop = cell.drop_ratio
-    blocks: list[Block] = [
-        Table(
-            "Accuracy on the test clips, mean over the folds with its 95 % interval over the clips",
-            ["model", "accuracy (%)", "std over folds", "best fold", "balanced", "attacked model"],
-            rows,
-        )
-    ]
-    if drop is not None:
-        blocks.append(Text(f"Drop ratio (original − robust) / original: {drop.value:.1f} %."))
-    bold = BOLD_CELLS.get((cell.dataset, cell.representation))
-    if bold is None:
-        return [*blocks, Text("The paper has no number for this data set, so none stands beside ours.")]
-    table = Table(
-        "What survives of the paper's row for this data set and representation: its best cells",
-        ["", "accuracy", "fooled within the bound, robust", "ρ"],
-        [
-            ["paper", f"{bold.accuracy:.2f} %", f"{bold.fooling_rate:.2f} %", f"{bold.rho:.3f}"],
-            ["its model", model_name(bold.accuracy_model), "lost", "lost"],
-        ],
-    )
-    return [*blocks, table]
-
-
-def _summary_of_training(source: Source, folder: str) -> dict[str, Any]:
-    path = f"outputs/{folder}/summary.json"
-    summary = need_json(source, path)
-    picked = summary.get("picked")
-    if (
-        "test_balanced_accuracy" not in summary
-        or not isinstance(picked, dict)
-        or "test_accuracy" not in picked
-    ):
-        raise damaged(source, path, "is no summary of a training")
-    return summary
-
-
-def _training_blocks(source: Source, names: Sequence[str]) -> list[Block]:
-    curves = {
+def _learning_curves(source: Source) -> str:
+    tables = {
         f"{model.capitalize()} model": need_table(
-            source, f"outputs/{folder}/epochs.csv", *figures.EPOCH_COLUMNS
+            source, f"outputs/{stage}/epochs.csv", *figures.EPOCH_COLUMNS
         )
-        for model, folder in TRAININGS.items()
+        for model, stage in TRAININGS.items()
     }
-    blocks: list[Block] = [
-        Picture(
-            figures.svg(figures.learning_curves(curves)),
-            "Thin lines are single folds, thick ones their means. Under PGD: a small attack after each epoch; "
-            "if it falls to zero, adversarial training has collapsed.",
-            "Learning curves of both models: accuracy and loss against the epoch.",
-        )
-    ]
-    for model in MODELS:
-        matrix = _confusion(source, f"outputs/{TRAININGS[model]}/confusion.csv", names)
-        correct = float(np.trace(matrix)) / max(int(matrix.sum()), 1)
-        blocks.append(
-            Picture(
-                figures.svg(figures.confusion(matrix, names)),
-                f"Confusion matrix of the {model} model that was attacked, on its {int(matrix.sum())} test clips.",
-                f"Confusion matrix of the {model} model; {percent(correct)} lie on the diagonal.",
-                narrow=True,
-            )
-        )
-    return blocks
+    return figures.svg(figures.learning_curves(tables))
 
 
-def _confusion(source: Source, path: str, names: Sequence[str]) -> np.ndarray[Any, Any]:
+def _confusion(source: Source, path: str, names: Sequence[str]) -> NDArray[Any]:
     position = {name: index for index, name in enumerate(names)}
     table = need_table(source, path, "actual", "predicted", dtype=str, keep_default_na=False)
     foreign = (set(table["actual"]) | set(table["predicted"])) - position.keys()
     if foreign:
-        raise damaged(source, path, f"names a class that the data set has not, {min(foreign)!r}")
+        raise damaged(origin(source, path), f"it names a class that the data set lacks, {min(foreign)!r}")
     matrix = np.zeros((len(names), len(names)), dtype=int)
     for actual, predicted in zip(table["actual"], table["predicted"], strict=True):
         matrix[position[actual], position[predicted]] += 1

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from advaudio.report.cells.cell import AttackResult, Cell, Curve
-from advaudio.report.cells.words import NORM_UNITS, attack_name, number, percent
+from advaudio.report.cells.words import norm_unit, number, percent
 
 WIDTH, HEIGHT = 340, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 328, 10, 184
@@ -30,14 +30,13 @@ class Chart:
         JSON for the page's script: the same curves in perturbation and fooling rate.
     """
 
-    title: str
-    x_label: str
+    attack: str
+    result: AttackResult
     x_ticks: Sequence[tuple[float, str]]
     y_ticks: Sequence[tuple[float, str]]
     lines: Sequence[tuple[str, str]]
     threshold: float
     data: str
-    alternative: str
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -70,23 +69,10 @@ def thin(curve: Curve, corners: int) -> Curve:
 
 def _chart(name: str, result: AttackResult, threshold: float, curves: Mapping[str, Curve]) -> Chart:
     largest = max((curve.epsilon[-1] for curve in curves.values() if curve.epsilon), default=0.0) or 1.0
-    unit = NORM_UNITS[result.norm] if result.norm else "own norm"
     ticks = [tick for tick in MaxNLocator(5).tick_values(0, largest) if 0 <= tick <= largest]
-    at = [
-        percent(value.value if value else None, 0)
-        for value in (result.fooling_rate, result.robust_within_bound)
-    ]
-    bound = number(result.epsilon_90.value) if result.epsilon_90 else None
-    alternative = f"Fooling curves of {attack_name(name)}: it fools {at[0]} of the original model's clips"
-    if bound is None:
-        alternative += f", short of the threshold of {percent(threshold, 0)}"
-    else:
-        alternative += (
-            f", {percent(threshold, 0)} of them at {bound}; within that, {at[1]} of the robust model's"
-        )
     return Chart(
-        title=attack_name(name),
-        x_label=f"perturbation ({unit})",
+        attack=name,
+        result=result,
         x_ticks=[(round(_across(tick, largest), 1), number(float(tick))) for tick in ticks],
         y_ticks=[(round(_up(rate), 1), percent(rate, 0)) for rate in (0, 0.25, 0.5, 0.75, 1)],
         lines=[(model, _path(curve, largest)) for model, curve in curves.items()],
@@ -96,7 +82,7 @@ def _chart(name: str, result: AttackResult, threshold: float, curves: Mapping[st
                 "left": LEFT,
                 "right": RIGHT,
                 "largest": largest,
-                "unit": unit,
+                "unit": norm_unit(result.norm),
                 "curves": {
                     model: {
                         "x": [float(f"{value:.4g}") for value in curve.epsilon],
@@ -108,7 +94,6 @@ def _chart(name: str, result: AttackResult, threshold: float, curves: Mapping[st
             separators=(",", ":"),
             ensure_ascii=False,
         ),
-        alternative=alternative + ".",
     )
 
 

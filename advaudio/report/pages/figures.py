@@ -157,8 +157,12 @@ def learning_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
             loss.set_ylim(bottom=0)
             for axis in (accuracy, loss):
                 axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-            accuracy.legend(loc="best")
-            loss.legend(loc="upper right")
+        lines = {
+            str(line.get_label()): line
+            for panel in panels[0]
+            for line in panel.get_legend_handles_labels()[0]
+        }
+        figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=len(lines))
     return figure
 
 
@@ -169,7 +173,7 @@ def _mean_and_folds(
     axes.plot(values.index, values.to_numpy(), color=colour, linewidth=0.7, alpha=0.35)
     # Folds stop at different epochs; a mean over the few that are left would jump.
     whole = values.dropna()
-    axes.plot(whole.index, whole.mean(axis=1), color=colour, linewidth=2, label=f"{label} (mean, folds thin)")
+    axes.plot(whole.index, whole.mean(axis=1), color=colour, linewidth=2, label=label)
 
 
 def confusion(matrix: NDArray[Any], class_names: Sequence[str]) -> Figure:

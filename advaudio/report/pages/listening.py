@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from advaudio.clips.clip_store import FULL_SCALE, ClipStore
 from advaudio.core.determinism import one_blas_thread
 from advaudio.core.errors import AdvaudioError
-from advaudio.report.cells.examples import Example
+from advaudio.report.cells.examples import Example, most_fooled
+from advaudio.report.pages.examples import class_name
 from advaudio.representations.resampling import resample
 from advaudio.representations.stft import invert, pictures
 from advaudio.representations.streaming import clip_length
@@ -39,6 +40,83 @@ class Audible:
     original: NDArray[np.float32]
     adversarial: Sequence[tuple[Example, NDArray[np.float32], float]]
     sample_rate: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An adversarial example as sound: the model it fools, what that takes it for, its signal-to-noise ratio in dB."""
+
+    model: str
+    taken_for: str
+    ratio: float
+    flac: bytes
+
+
+@dataclass(frozen=True)
+class Listening:
+    """One clip and its adversarial examples to hear.
+
+    Attributes
+    ----------
+    silent
+        Why there is nothing to hear; empty where there is something. `no inverse`: the representation cannot be
+        turned back into sound. `never fooled`: no attack fooled a model on a kept clip. `no clips`: the clips are
+        not on this disk.
+    tonnetz
+        Whether the pictures have a tonnetz, whose changes cannot be heard.
+    original
+        The clip as a FLAC file.
+    attacks
+        Attack → its recordings.
+    """
+
+    silent: Literal["", "no inverse", "never fooled", "no clips"]
+    tonnetz: bool = False
+    class_name: str = ""
+    original: bytes = b""
+    attacks: Mapping[str, Sequence[Recording]] = field(default_factory=dict)
+
+
+def listening(
+    examples: Sequence[Example],
+    store: Callable[[], ClipStore],
+    layout: Mapping[str, Any],
+    names: Sequence[str],
+) -> Listening:
+    """The clip that most attacks fooled a model on, its original and its adversarial audio, of both models.
+
+    Parameters
+    ----------
+    store
+        Opens the clips; not called where there is nothing to play.
+    layout
+        Content of the JSON beside the pictures.
+    names
+        Class names by label.
+
+    Raises
+    ------
+    AdvaudioError
+        See `audible`.
+    """
+    if not layout["representation"].startswith("stft"):
+        return Listening("no inverse")
+    sample = most_fooled(examples)
+    if sample is None:
+        return Listening("never fooled")
+    heard = audible([example for example in examples if example.sample == sample], store(), layout)
+    attacks: dict[str, list[Recording]] = {}
+    for example, audio, ratio in heard.adversarial:
+        taken_for = class_name(names, example.adversarial_label)
+        recording = Recording(example.model, taken_for, ratio, flac(audio, heard.sample_rate))
+        attacks.setdefault(example.attack, []).append(recording)
+    return Listening(
+        "",
+        tonnetz=len(layout["sections"]) > 1,
+        class_name=class_name(names, heard.adversarial[0][0].label),
+        original=flac(heard.original, heard.sample_rate),
+        attacks=attacks,
+    )
 
 
 def audible(examples: Sequence[Example], store: ClipStore, layout: Mapping[str, Any]) -> Audible:
@@ -105,7 +183,7 @@ def flac(audio: NDArray[np.float32], sample_rate: int) -> bytes:
 def _clip(store: ClipStore, row: int, clip_seconds: float, sample_rate: int) -> NDArray[np.float32]:
     """A clip as the transform sees it: peak-normalised, cut or padded, resampled."""
     if row >= len(store):
-        raise AdvaudioError(f"{store.folder} has no clip {row}. Run `dvc repro` to make it anew.")
+        raise AdvaudioError(f"{store.folder} has no clip {row}. Run `dvc repro` to make it again.")
     samples, _ = store.encoded(row)
     whole = np.zeros(clip_length(clip_seconds, store.sample_rate), dtype=np.float32)
     kept = min(len(whole), len(samples))

@@ -1,145 +1,78 @@
-"""One self-contained HTML page: no script, style sheet, font, sound or picture from outside."""
+"""From the content of a page to one self-contained HTML file, by the templates beside this module.
+
+The templates hold every sentence. What they show is in plain dataclasses (`CellPage`, and `GridPage` of the tables).
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
-from typing import Literal
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import jinja2
 
-from advaudio.report.pages.curves import Chart
+from advaudio.report.cells import words
 
-Tone = Literal["", "good", "bad", "open"]
-
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Points:
-    """A list of short sentences."""
-
-    sentences: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What stands in one place of a table, a note under it; rows sort by `sort`, or by the text if it is None."""
-
-    text: str
-    sort: float | None = None
-    strong: bool = False
-    tone: Tone = ""
-    note: str = ""
+FOLDER = Path(__file__).parent
+WORDS = (
+    "attack_name",
+    "check_value",
+    "dataset_name",
+    "decibels",
+    "interval",
+    "listed",
+    "model_name",
+    "norm_name",
+    "norm_unit",
+    "number",
+    "percent",
+    "plural",
+    "representation_name",
+    "setting",
+    "value",
+    "with_interval",
+)
+"""Functions of `words` that the templates use as filters."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table; the first `headings` entries of a row are its heading. Wide texts wrap if `prose`."""
-
-    caption: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str | Entry]]
-    headings: int = 1
-    prose: bool = False
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as SVG text (made by `figures.svg`), with what it shows for readers who cannot see it."""
-
-    svg: str
-    caption: str
-    alternative: str
-    narrow: bool = False
-
-
-@dataclass(frozen=True)
-class Charts:
-    """Curves with a reading under the pointer."""
-
-    charts: Sequence[Chart]
-    caption: str
-
-
-@dataclass(frozen=True)
-class Sound:
-    """A playable recording: what it is, its bytes, and a remark such as its signal-to-noise ratio."""
-
-    title: str
-    flac: bytes
-    remark: str = ""
-
-    @property
-    def address(self) -> str:
-        """The recording as a data URI."""
-        return "data:audio/flac;base64," + base64.b64encode(self.flac).decode("ascii")
-
-
-@dataclass(frozen=True)
-class Sounds:
-    """Recordings to compare by ear, side by side."""
-
-    title: str
-    sounds: Sequence[Sound]
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Blocks under a line that opens them."""
-
-    title: str
-    blocks: Sequence[Block]
-
-
-Block = Text | Points | Table | Picture | Charts | Sounds | Fold
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading with blocks below it."""
-
-    anchor: str
-    title: str
-    blocks: Sequence[Block]
-
-
-@dataclass(frozen=True)
-class Page:
-    """Everything the page says."""
-
-    title: str
-    subtitle: str
-    summary: Sequence[str]
-    sections: Sequence[Section]
-
-
-def render(page: Page) -> str:
+def render(template: str, page: object, *folders: Path) -> str:
     """The page as HTML text; every word from outside (class names, file names) is escaped.
 
     The page's own security policy allows just the script that is written here, and nothing from outside.
+
+    Parameters
+    ----------
+    template
+        Name of a template, below `folders` or below `templates` here.
+    page
+        What the template shows under the name `page`.
     """
-    folder = files("advaudio.report.pages")
-    style, script, template = (
-        folder.joinpath(f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html")
-    )
+    style, script = (FOLDER.joinpath(f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    found = _environment([*folders, FOLDER / "templates"]).get_template(template)
+    return found.render(page=page, style=style, script=script, script_digest=digest)
+
+
+def _environment(folders: Iterable[Path]) -> jinja2.Environment:
     environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(list(folders)),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.tests["text"] = lambda block: isinstance(block, str)
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return environment.from_string(template).render(
-        report=page, style=style, script=script, script_digest=digest, kind=lambda block: type(block).__name__
-    )
+    environment.filters.update({name: _unbroken(getattr(words, name)) for name in WORDS})
+    environment.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
+    return environment
+
+
+def _unbroken(printed: Callable[..., str]) -> Callable[..., str]:
+    """The same words, with a percentage on one line."""
+
+    def filtered(*arguments: Any) -> str:
+        return printed(*arguments).replace(" %", "\N{NO-BREAK SPACE}%")
+
+    return filtered

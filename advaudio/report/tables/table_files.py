@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from advaudio.report.cells import words
-from advaudio.report.tables.claims import Claim
-from advaudio.report.tables.grid import Grid, describe
-from advaudio.report.tables.tables import Entry, Measure, ResultTable, Row
+from advaudio.report.cells.claims import Claim, Part
+from advaudio.report.cells.estimates import Estimate
+from advaudio.report.cells.grid import Grid
+from advaudio.report.cells.words import plural
+from advaudio.report.tables.tables import LEADING_COLUMNS, Entry, Measure, ResultTable, Row
 
 LATEX_SYMBOLS = {
     "ρ": r"$\rho$",
@@ -19,75 +21,63 @@ LATEX_SYMBOLS = {
     "ε": r"$\varepsilon$",
     "∞": r"$\infty$",
 }
-LEADING_COLUMNS = ["data", "representation", "measure"]
-
-
-def marked_value(entry: Entry, measure: Measure) -> str:
-    """Value and mark of an entry."""
-    return words.value(entry.estimate, measure.digits) + ("†" if entry.short and entry.estimate else "")
+MOST_CASES_NAMED = 4
 
 
 def entry_text(entry: Entry, measure: Measure) -> str:
     """Value, mark and interval of an entry."""
     ends = words.interval(entry.estimate, measure.digits)
-    return marked_value(entry, measure) + (f" ({ends})" if ends else "")
+    return words.value(entry.estimate, measure.digits) + entry.mark + (f" ({ends})" if ends else "")
 
 
 def paper_text(row: Row) -> str:
     """The paper's number of a row, its model if known; empty where nothing survives."""
-    if row.paper is None:
-        return ""
-    return f"{row.paper[0]:g} ({paper_model(row.paper[1])})"
-
-
-def paper_model(model: str | None) -> str:
-    """The model that a number of the paper belongs to."""
-    return words.model_name(model) if model else "model lost"
-
-
-def measure_text(measure: Measure) -> str:
-    """A measure with its unit."""
-    return f"{measure.name} ({measure.unit})" if measure.unit else measure.name
-
-
-def header(table: ResultTable) -> list[str]:
-    """Column headings of a table."""
-    models = [words.model_name(entry.model) for entry in table.rows[0].entries]
-    return [*LEADING_COLUMNS, *models, "paper's best"]
-
-
-def leading_cells(row: Row) -> list[str]:
-    """Data set, representation and measure of a row."""
-    return [
-        words.dataset_name(row.dataset),
-        words.representation_name(row.representation),
-        measure_text(row.measure),
-    ]
+    return f"{row.paper[0]:g} ({row.paper_model})" if row.paper else ""
 
 
 def markdown(tables: Sequence[ResultTable], claims: Sequence[Claim], grid: Grid) -> str:
     """Everything in one Markdown text."""
-    lines = ["# Results", "", f"{describe(grid)}.", ""]
+    lines = ["# Results", "", f"{grid.description}.", ""]
     for table in tables:
         lines += [f"## Table {table.number}: {table.title}", "", table.explanation, ""]
-        lines += _markdown_row(header(table))
-        lines.append("|" + "---|" * len(header(table)))
+        lines += _markdown_row(table.header)
+        lines.append("|" + "---|" * len(table.header))
         for row in table.rows:
             entries = [
                 f"**{entry_text(entry, row.measure)}**" if entry.best else entry_text(entry, row.measure)
                 for entry in row.entries
             ]
-            lines += _markdown_row([*leading_cells(row), *entries, paper_text(row)])
+            lines += _markdown_row([*row.headings, *entries, paper_text(row)])
         lines.append("")
     lines += ["## The paper's claims", ""]
     lines += [*_markdown_row(["claim", "verdict", "evidence"]), "|---|---|---|"]
     for claim in claims:
         lines += _markdown_row(
-            [f"({claim.letter}) {claim.text}", f"**{claim.verdict}**", " ".join(claim.evidence)]
+            [f"({claim.letter}) {claim.text}", f"**{claim.verdict}**", " ".join(map(evidence, claim.parts))]
         )
     if grid.left_out:
         lines += ["", "## Left out", "", *(f"- {name}: {why}" for name, why in grid.left_out)]
     return "\n".join(lines) + "\n"
+
+
+def evidence(part: Part) -> str:
+    """The numbers behind the verdict on a part of a claim, in a sentence."""
+    if not part.cases:
+        return f"{part.statement}: no cell to tell from."
+
+    def margin(estimate: Estimate | None) -> str:
+        return words.with_interval(estimate, part.digits, part.scale) + part.unit
+
+    against = part.against
+    text = (
+        f"{part.statement}: true of {len(part.cases) - len(against)} of {plural(len(part.cases), 'case')}; margin "
+        f"{margin(part.mean_margin)} on average."
+    )
+    if not against:
+        return text
+    named = "; ".join(f"{case.name} ({margin(case.margin)})" for case in against[:MOST_CASES_NAMED])
+    more = len(against) - MOST_CASES_NAMED
+    return f"{text} Not true of: {named}" + (f"; and {more} more." if more > 0 else ".")
 
 
 def latex(tables: Sequence[ResultTable]) -> str:
@@ -97,13 +87,13 @@ def latex(tables: Sequence[ResultTable]) -> str:
         frame = pd.DataFrame(
             [
                 [
-                    *leading_cells(row),
+                    *row.headings,
                     *(entry_text(entry, row.measure) for entry in row.entries),
                     paper_text(row),
                 ]
                 for row in table.rows
             ],
-            columns=header(table),
+            columns=table.header,
         )
         bold = pd.DataFrame("", index=frame.index, columns=frame.columns)
         for line, row in enumerate(table.rows):

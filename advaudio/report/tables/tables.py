@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from advaudio.report.cells.cell import MODELS, Cell
+from advaudio.report.cells.cell import Cell
 from advaudio.report.cells.estimates import Estimate
+from advaudio.report.cells.grid import Grid, Merged
 from advaudio.report.cells.paper import BOLD_CELLS, BoldCell
-from advaudio.report.tables.grid import Grid, Merged
+from advaudio.report.cells.words import dataset_name, model_name, representation_name
+from advaudio.robustness.clip_results import MODELS
 
 Best = Literal["highest", "lowest"]
+LEADING_COLUMNS = ("data", "representation", "measure")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ class Entry:
     seeds: int
     short: bool
 
+    @property
+    def mark(self) -> str:
+        """† where an attack did not reach the threshold on the original model and does not count."""
+        return "†" if self.short and self.estimate else ""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -62,6 +70,23 @@ class Row:
     entries: Sequence[Entry]
     paper: tuple[float, str | None] | None
 
+    @property
+    def headings(self) -> list[str]:
+        """Data set, representation and measure with its unit, as printed."""
+        unit = f" ({self.measure.unit})" if self.measure.unit else ""
+        return [
+            dataset_name(self.dataset),
+            representation_name(self.representation),
+            self.measure.name + unit,
+        ]
+
+    @property
+    def paper_model(self) -> str:
+        """The model that the paper's number belongs to, as printed; empty where no number survives."""
+        if self.paper is None:
+            return ""
+        return model_name(self.paper[1]) if self.paper[1] else "model lost"
+
 
 @dataclass(frozen=True)
 class ResultTable:
@@ -71,6 +96,15 @@ class ResultTable:
     title: str
     explanation: str
     rows: Sequence[Row]
+
+    @property
+    def header(self) -> list[str]:
+        """Column headings: three for `Row.headings`, one for each model, the paper's."""
+        return [
+            *LEADING_COLUMNS,
+            *(model_name(entry.model) for entry in self.rows[0].entries),
+            "paper's best",
+        ]
 
     @property
     def of_the_paper(self) -> bool:

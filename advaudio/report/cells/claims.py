@@ -20,16 +20,14 @@ from typing import Literal
 from advaudio.report.cells import words
 from advaudio.report.cells.cell import Cell
 from advaudio.report.cells.estimates import Estimate, difference, mean
-from advaudio.report.cells.words import attack_name, plural
-from advaudio.report.tables.grid import Grid, Merged
+from advaudio.report.cells.grid import Grid, Merged
+from advaudio.report.cells.words import attack_name
 
 Verdict = Literal["holds", "does not hold", "not enough data"]
 
 LOOKS_ALIKE = 30.0
 """Peak signal-to-noise ratio in dB from which two pictures count as alike: our assumption, a usual mark of good
 lossy compression. The paper gives no measure."""
-
-MOST_CASES_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -73,37 +71,25 @@ class Part:
             return "not enough data"
         if self.exact:
             return "holds" if all(map(self.speaks_for, self.cases)) else "does not hold"
-        whole = mean(case.margin for case in self.cases)
+        whole = self.mean_margin
         assert whole is not None
-        against = [case for case in self.cases if case.margin.beyond(0) < 0]
-        if whole.beyond(0) < 0 or (against and not self.average):
+        contradicted = any(case.margin.beyond(0) < 0 for case in self.cases)
+        if whole.beyond(0) < 0 or (contradicted and not self.average):
             return "does not hold"
         if whole.beyond(0) > 0 and (self.average or all(map(self.speaks_for, self.cases))):
             return "holds"
         return "not enough data"
 
     @property
-    def evidence(self) -> str:
-        """The numbers behind the verdict, in a sentence."""
-        if not self.cases:
-            return f"{self.statement}: no cell to tell from."
-        speaking = list(filter(self.speaks_for, self.cases))
-        whole = mean(case.margin for case in self.cases)
-        text = (
-            f"{self.statement}: true of {len(speaking)} of {plural(len(self.cases), 'case')}; margin "
-            f"{words.with_interval(whole, self.digits, self.scale)}{self.unit} on average."
-        )
-        others = sorted(
-            (case for case in self.cases if case not in speaking), key=lambda case: case.margin.value
-        )
-        if others:
-            named = [
-                f"{case.name} ({words.with_interval(case.margin, self.digits, self.scale)}{self.unit})"
-                for case in others[:MOST_CASES_NAMED]
-            ]
-            more = len(others) - len(named)
-            text += " Not true of: " + "; ".join(named) + (f"; and {more} more." if more else ".")
-        return text
+    def mean_margin(self) -> Estimate | None:
+        """Mean over the cases; None without any."""
+        return mean(case.margin for case in self.cases)
+
+    @property
+    def against(self) -> list[Case]:
+        """Cases that do not speak for the statement, the farthest from it first."""
+        others = (case for case in self.cases if not self.speaks_for(case))
+        return sorted(others, key=lambda case: case.margin.value)
 
 
 @dataclass(frozen=True)
@@ -121,11 +107,6 @@ class Claim:
         if "does not hold" in verdicts:
             return "does not hold"
         return "holds" if verdicts == {"holds"} else "not enough data"
-
-    @property
-    def evidence(self) -> list[str]:
-        """A sentence for each part."""
-        return [part.evidence for part in self.parts]
 
 
 def claims(grid: Grid) -> list[Claim]:

@@ -79,6 +79,13 @@ class Grid:
         present = {place.model for place in self.places}
         return [model for model in MODEL_NAMES if model in present] + sorted(present - MODEL_NAMES.keys())
 
+    @property
+    def description(self) -> str:
+        """Such as "24 cells, up to 3 seeds each"."""
+        seeds = {len(merged.cells) for merged in self.places.values()}
+        many = "" if seeds == {1} else f", up to {plural(max(seeds), 'seed')} each"
+        return f"{plural(len(self.places), 'cell')}{many}"
+
     def at(self, dataset: str, representation: str, model: str) -> Merged | None:
         """The cells of a place, if there are any."""
         return self.places.get(Place(dataset, representation, model))
@@ -162,13 +169,6 @@ def different_keys(first: Mapping[str, Any], second: Mapping[str, Any], prefix: 
         elif settings_key(one) != settings_key(other):
             names.append(f"{prefix}{key}")
     return names
-
-
-def describe(grid: Grid) -> str:
-    """What the grid holds, in a sentence."""
-    seeds = {len(merged.cells) for merged in grid.places.values()}
-    many = "" if seeds == {1} else f", up to {plural(max(seeds), 'seed')} each"
-    return f"{plural(len(grid.places), 'cell')}{many}"
 
 
 def _without(section: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
