@@ -16,12 +16,12 @@ import typer
 
 from advaudio.core.files import write_json
 from advaudio.core.params import read_params
-from advaudio.evaluation.attack_evaluation import evaluate_attack
-from advaudio.evaluation.attacked_clips import read_attacked_clips
+from advaudio.evaluation.attack_evaluation import Resources, evaluate_attack
+from advaudio.evaluation.attacked_clips import AttackedClips, read_attacked_clips
+from advaudio.evaluation.budget_schedule import budget_schedule
 from advaudio.evaluation.gradient_masking import apgd_of_art, masking_checks
-from advaudio.evaluation.outputs import write_attack
 from advaudio.robustness.black_box import white_box_beats_black_box
-from advaudio.robustness.headline import headline_metrics
+from advaudio.robustness.headline import StatisticsSettings, headline_metrics
 from advaudio.robustness.rho import rho_over_attacks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -39,41 +39,32 @@ def attacks(
     split: Path = Path("data/split.csv"),
     params: Path = Path("params.yaml"),
     clips: Annotated[int | None, typer.Option(help="attack only so many")] = None,
-    outputs: Annotated[Path | None, typer.Option(help="folder for what the stages would write")] = None,
+    outputs: Annotated[
+        Path | None, typer.Option(help="folder for what the attack stages would write")
+    ] = None,
     device: str = DEVICE,
 ) -> None:
     """All attacks of a parameter file on two models, timed, with their headline figures and ρ."""
     chosen = read_params(params)
     test = read_attacked_clips(pictures, split, original, robust)
     few = slice(None, clips)
+    attacked = AttackedClips(test.pictures[few], test.labels[few], test.samples[few])
     tables, results, begun = {}, {}, time.perf_counter()
+    statistics = StatisticsSettings()
     for name in chosen.attacks:
-        settings, ladder = chosen.attack(name)
+        settings, budgets = chosen.attack(name)
         started = time.perf_counter()
         evaluation = evaluate_attack(
-            name,
-            original=original,
-            robust=robust,
-            pictures=test.pictures[few],
-            labels=test.labels[few],
-            samples=test.samples[few],
-            settings=settings,
-            ladder=ladder,
-            devices=(device,),
-            seed=chosen.seed,
+            budget_schedule(name, settings, budgets, seed=chosen.seed),
+            attacked,
+            {"original": original, "robust": robust},
+            resources=Resources(devices=(device,)),
         )
-        tables[name] = evaluation.table
-        results[name] = {**headline_metrics(evaluation.table), "seconds": time.perf_counter() - started}
+        tables[name] = evaluation.results.table
+        seconds = time.perf_counter() - started
+        results[name] = {**headline_metrics(evaluation.results.table, statistics), "seconds": seconds}
         if outputs is not None:
-            write_attack(
-                evaluation,
-                outputs / "outputs" / name,
-                outputs / "metrics" / f"{name}.json",
-                threshold=chosen.evaluation.fooling_threshold,
-                auc_epsilon_factor=chosen.evaluation.auc_epsilon_factor,
-                bootstrap_samples=chosen.evaluation.bootstrap_samples,
-                seed=chosen.seed,
-            )
+            evaluation.write(outputs / name)
         print(name, results[name], flush=True)
     summary = rho_over_attacks(tables)
     masking = white_box_beats_black_box(tables)
@@ -81,7 +72,7 @@ def attacks(
         json_file,
         {
             "device": torch.cuda.get_device_name() if device.startswith("cuda") else "CPU",
-            "clips": len(test.labels[few]),
+            "clips": len(attacked.labels),
             "seconds": time.perf_counter() - begun,
             "attacks": results,
             "rho": vars(summary),

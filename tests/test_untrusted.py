@@ -30,7 +30,7 @@ from advaudio.datasets.load import load
 from advaudio.models.model_file import load_model
 from advaudio.models.pretrained import load_pretrained
 from advaudio.models.registry import build_model
-from advaudio.robustness.clip_results import read_clip_results
+from advaudio.attack_interface.clip_results import read_clip_results
 from advaudio.training.checkpoints import Checkpoint
 from tests.datasets.hostile import wav
 

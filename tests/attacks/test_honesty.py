@@ -10,16 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advaudio.attack_interface.base import (
-    BACKWARDS,
-    FORWARDS,
-    QUERIES,
-    Attack,
-    Goal,
-    Meter,
-    Model,
-    perturbation_norm,
-)
+from advaudio.attack_interface.base import Attack, perturbation_norm
+from advaudio.attack_interface.problem import BACKWARDS, FORWARDS, QUERIES, Goal, Problem
 from advaudio.attack_interface.registry import make_attack
 from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
@@ -96,17 +88,9 @@ def test_an_example_that_does_not_hold_is_dropped(case: Case) -> None:
     class Liar(Attack):
         norm = "linf"
 
-        def _search(
-            self,
-            model: Model,
-            pictures: Tensor,
-            goal: Goal,
-            *,
-            bounds: tuple[float, float],
-            meter: Meter,
-            starting_points: Tensor | None,
-        ) -> tuple[Tensor, Tensor]:
-            return pictures + 0.5, torch.ones(len(pictures), dtype=torch.bool)
+        def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
+            found = torch.ones(len(problem.pictures), dtype=torch.bool)
+            return problem.pictures + 0.5, found
 
     model, pictures, labels = case
     outcome = Liar().search(model, pictures, Goal(labels, False))
@@ -276,7 +260,6 @@ def test_batched_backward_passes_are_those_of_one_class_at_a_time(name: str) -> 
         ("pia", {"standard_deviations": [0.1, "x"]}, r"`standard_deviations` of the attack pia"),
         ("carlini_wagner", {"serach_steps": 3}, r"knows no setting serach_steps"),
         ("fgsm", {}, r"advaudio/attacks/fgsm.py .* cannot be imported"),
-        ("base", {}, r"must define one subclass .* it defines none"),
     ],
 )
 def test_settings_are_checked_against_their_types(name: str, settings: dict[str, Any], message: str) -> None:

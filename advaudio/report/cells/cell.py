@@ -6,8 +6,8 @@ A cell is read from a tree of files (see `sources`) or from a *record*, one JSON
 |---|---|
 | `params` | params.yaml of the run |
 | `training` | `original` and `robust`: metrics/train.json and metrics/train_fgsm.json |
-| `attacks` | name of each attack → outputs/attacks/<name>/details.json; of a tree without outputs/ just its `metrics`; empty if only the trainings ended |
-| `rho` | outputs/rho.json; of a tree without outputs/ just its `mean` |
+| `attacks` | name of each attack → outputs/robustness/<name>/details.json; of a tree without outputs/ just its `metrics`; empty if only the trainings ended |
+| `rho` | outputs/robustness/rho.json; of a tree without outputs/ just its `mean` |
 | `masking` | outputs/masking.json, if there is one |
 | `what`, `command`, `commit`, `hardware`, `software`, `date`, `seconds` | where it comes from; each may be missing |
 """
@@ -191,16 +191,22 @@ def read_record(source: Source) -> Record:
             "robust": need_json(source, "metrics/train_fgsm.json"),
         },
     }
-    if read_json(source, f"outputs/attacks/{names[0]}/details.json") is None:
+    details, rho = _places_of_statistics(source, names[0])
+    if read_json(source, f"{details}/{names[0]}/details.json") is None:
         record["rho"] = {"mean": need_json(source, "metrics/rho.json")["rho"]}
         record["attacks"] = {name: _headline(source, name) for name in names}
     else:
-        record["rho"] = need_json(source, "outputs/rho.json")
-        record["attacks"] = {
-            name: need_json(source, f"outputs/attacks/{name}/details.json") for name in names
-        }
+        record["rho"] = need_json(source, rho)
+        record["attacks"] = {name: need_json(source, f"{details}/{name}/details.json") for name in names}
     masking = read_json(source, "outputs/masking.json")
     return record if masking is None else {**record, "masking": masking}
+
+
+def _places_of_statistics(source: Source, attack: str) -> tuple[str, str]:
+    """Folder of the attacks' details and file of ρ; in trees of earlier commits they lie elsewhere."""
+    if source.read(f"outputs/attacks/{attack}/details.json") is None:
+        return "outputs/robustness", "outputs/robustness/rho.json"
+    return "outputs/attacks", "outputs/rho.json"
 
 
 def read_cell(source: Source) -> Cell:
@@ -212,7 +218,9 @@ def read_cell_file(path: Path) -> Cell:
     """Read a cell from a record."""
     record = need_json(Folder(path.parent, str(path)), path.name)
     if not isinstance(record, dict):
-        raise AdvaudioError(f"{path} holds no record of a cell; see advaudio/report/cells/cell.py for its keys.")
+        raise AdvaudioError(
+            f"{path} holds no record of a cell; see advaudio/report/cells/cell.py for its keys."
+        )
     return cell_of(record, str(path))
 
 

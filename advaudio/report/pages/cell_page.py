@@ -28,7 +28,7 @@ from advaudio.report.pages.sections import attack_blocks, claim_table, curve_blo
 from advaudio.report.tables.claims import claims
 from advaudio.report.tables.grid import build_grid
 
-RESULTS = ("metrics/train.json", "metrics/train_fgsm.json", "outputs/rho.json")
+RESULTS = ("metrics/train.json", "metrics/train_fgsm.json", "outputs/robustness/rho.json")
 TRAININGS = {"original": "train", "robust": "train_fgsm"}
 
 LAYOUT_KEYS = ("height", "width", "clip_seconds")
@@ -63,7 +63,7 @@ def cell_page(params: dict[str, Any], files: Files) -> Page:
     cell = cell_of({**read_record(source), "params": params}, source.name)
     if not all(result.curves for result in cell.attacks.values()):
         raise AdvaudioError(
-            f"{files.folder} has no details of the attacks in outputs/attacks. Run `dvc repro`."
+            f"{files.folder} has no details of the attacks in outputs/robustness. Run `dvc repro`."
         )
     names = read_class_names(files.clips)
     layout = read_layout(files.pictures)

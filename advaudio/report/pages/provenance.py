@@ -60,7 +60,7 @@ def cell_provenance(
         ),
         Text(
             "dvc.lock lists these hashes. The commit that made this page: "
-            "git log -S HASH -- dvc.lock, with the hash of outputs/rho.json."
+            "git log -S HASH -- dvc.lock, with the hash of outputs/robustness/rho.json."
         ),
         Fold(
             "Parameters",
@@ -83,7 +83,7 @@ def _parameters(cell: Cell, layout: Mapping[str, Any]) -> list[list[str]]:
     budget = cell.params["budgets"][cell.params["budget"]]
     rows += _flat("training", budget["training"]) + _flat(
         "attacks",
-        {f"{name} (ladder)": ladder for name, ladder in budget["attacks"].items() if name in cell.attacks},
+        {f"{name} (budgets)": budgets for name, budgets in budget["attacks"].items() if name in cell.attacks},
     )
     return rows + _flat(cell.representation, layout["settings"])
 
