@@ -28,7 +28,7 @@ from advaudio.report.pages.sections import attack_blocks, claim_table, curve_blo
 from advaudio.report.tables.claims import claims
 from advaudio.report.tables.grid import build_grid
 
-RESULTS = ("metrics/train.json", "metrics/train_fgsm.json", "outputs/robustness/rho.json")
+RESULTS = ("metrics/train.json", "metrics/train_fgsm.json", "metrics/rho.json")
 TRAININGS = {"original": "train", "robust": "train_fgsm"}
 
 LAYOUT_KEYS = ("height", "width", "clip_seconds")

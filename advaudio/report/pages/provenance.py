@@ -60,7 +60,7 @@ def cell_provenance(
         ),
         Text(
             "dvc.lock lists these hashes. The commit that made this page: "
-            "git log -S HASH -- dvc.lock, with the hash of outputs/robustness/rho.json."
+            "git log -S HASH -- dvc.lock, with the hash of metrics/rho.json."
         ),
         Fold(
             "Parameters",
