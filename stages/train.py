@@ -7,7 +7,7 @@ import typer
 
 from advaudio.clips.class_names import read_class_names
 from advaudio.core.command_line import progress_bar, run
-from advaudio.core.files import write_json
+from advaudio.core.metrics_file import write_metrics
 from advaudio.core.params import read_params
 from advaudio.models.registry import require_watched
 from advaudio.training.accuracy import accuracy_over_folds
@@ -54,7 +54,8 @@ def main(
             on_epoch=on_epoch,
         )
     write_outputs(result, outputs, class_names)
-    write_json(metrics, {**accuracy_over_folds(result.folds), "test_clips": result.test_clips})
+    found = {**accuracy_over_folds(result.folds), "test_clips": result.test_clips}
+    write_metrics(metrics, found, shown=["accuracy"])
     remove_finished(scratch)
 
 

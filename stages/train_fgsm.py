@@ -7,7 +7,8 @@ import typer
 
 from advaudio.clips.class_names import read_class_names
 from advaudio.core.command_line import console, progress_bar, run
-from advaudio.core.files import read_json, write_json
+from advaudio.core.files import read_json
+from advaudio.core.metrics_file import write_metrics
 from advaudio.core.params import read_params
 from advaudio.models.registry import require_watched
 from advaudio.training.accuracy import accuracy_over_folds, drop_ratio
@@ -66,10 +67,8 @@ def main(
     accuracy = accuracy_over_folds(result.folds)
     drop = drop_ratio(clean["test_accuracy"], accuracy["accuracy"])
     collapsed = result.summary().get("collapsed_folds")
-    write_json(
-        metrics,
-        {**accuracy, "test_clips": result.test_clips, "drop_ratio": drop, "collapsed_folds": collapsed},
-    )
+    found = {**accuracy, "test_clips": result.test_clips, "drop_ratio": drop, "collapsed_folds": collapsed}
+    write_metrics(metrics, found, shown=["accuracy"])
     remove_finished(scratch)
     if collapsed:
         console.print(

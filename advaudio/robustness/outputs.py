@@ -11,6 +11,7 @@ import pandas as pd
 
 from advaudio.attack_interface.clip_results import MODELS, AttackResults
 from advaudio.core.files import write_csv, write_json
+from advaudio.core.metrics_file import write_metrics
 from advaudio.robustness.black_box import white_box_beats_black_box
 from advaudio.robustness.fooling_curve import fooling_rate
 from advaudio.robustness.headline import StatisticsSettings, detailed_metrics
@@ -30,7 +31,9 @@ HEADLINE = {
     "robust_fooling_rate": "robust_fooling_rate_under_bound",
     "rho": "rho",
 }
-"""Name in the metrics file → name in the details: few enough for one screen of `dvc metrics show`."""
+"""Name in the metrics file → name in the details."""
+SHOWN = ("fooling_rate", "epsilon_90", "robust_fooling_rate", "rho")
+"""Those that DVC shows: as many as fit a screen of 120 columns."""
 
 
 def write_statistics(
@@ -62,9 +65,8 @@ def write_statistics(
         details = detailed_metrics(results, settings)
         write_json(folder / name / DETAILS, details)
         write_csv(folder / FOOLING_CURVES / f"{name}.csv", curve_on_grid(results.table))
-        write_json(
-            metrics / f"{name}.json", {short: details["metrics"][key] for short, key in HEADLINE.items()}
-        )
+        headline = {short: details["metrics"][key] for short, key in HEADLINE.items()}
+        write_metrics(metrics / f"{name}.json", headline, shown=SHOWN)
     tables = {name: results.table for name, results in attacks.items()}
     summary = rho_over_attacks(tables, threshold=settings.threshold)
     together = {
@@ -72,7 +74,7 @@ def write_statistics(
         "white_box_beats_black_box": white_box_beats_black_box(tables),
     }
     write_json(folder / RHO, {**asdict(summary), **together})
-    write_json(mean_rho, {"rho": summary.mean})
+    write_metrics(mean_rho, {"rho": summary.mean}, shown=["rho"])
 
 
 def curve_on_grid(table: pd.DataFrame) -> pd.DataFrame:

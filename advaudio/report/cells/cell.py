@@ -21,6 +21,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.metrics_file import all_metrics
 from advaudio.report.cells.estimates import Estimate, difference, mean, share_of_clips
 from advaudio.report.cells.sources import Folder, Source, need_json, need_params, read_json
 from advaudio.report.cells.words import dataset_name, model_name, representation_name
@@ -187,8 +188,8 @@ def read_record(source: Source) -> Record:
         **source.provenance,
         "params": params,
         "training": {
-            "original": need_json(source, "metrics/train.json"),
-            "robust": need_json(source, "metrics/train_fgsm.json"),
+            "original": all_metrics(need_json(source, "metrics/train.json")),
+            "robust": all_metrics(need_json(source, "metrics/train_fgsm.json")),
         },
     }
     details, rho = _places_of_statistics(source, names[0])
@@ -301,7 +302,7 @@ def _without_folders(value: Any, key: str = "") -> Any:
 
 
 def _headline(source: Source, attack: str) -> Record:
-    metrics = need_json(source, f"metrics/attacks/{attack}.json")
+    metrics = all_metrics(need_json(source, f"metrics/attacks/{attack}.json"))
     return {"metrics": {key: metrics[name] for name, key in METRIC_KEYS.items() if name in metrics}}
 
 
