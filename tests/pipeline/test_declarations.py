@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 
 from advaudio.core.params import read_params
+from advaudio.datasets.source import source_names
 from advaudio.report.pages.cell_page import Files, cell_page
 from advaudio.report.pages.page import render
 from tests.pipeline.clone import ROOT, Clone
+from tests.pipeline.imports import imported_files
 from tests.pipeline.recording import Record, below, leaves_of
 from tests.tally import COVERED
 
