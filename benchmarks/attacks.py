@@ -24,15 +24,16 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from advaudio.attack_interface.base import Goal, Norm, perturbation_norm
-from advaudio.attacks.bim import Bim, bim
+from advaudio.attack_interface.base import perturbation_norm
+from advaudio.attack_interface.problem import Goal, Norm, Problem
+from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool
 from advaudio.attacks.jsma import Jsma
 from advaudio.attacks.pia import Pia, rows_of_one_pass
 from advaudio.evaluation.attack_evaluation import draw_targets, starting_points
-from advaudio.evaluation.attacked_clips import read_attacked_clips
-from advaudio.evaluation.chunk import load
+from advaudio.evaluation.attacked_clips import AttackedClips, read_attacked_clips
+from advaudio.evaluation.model_source import load
 from advaudio.evaluation.preflight import predict
 from benchmarks.attacks_peers import (
     CountingModel,
@@ -164,8 +165,9 @@ def peers(
         raise typer.BadParameter("the model classifies no clip correctly; there is nothing to attack")
     order = np.random.default_rng(0).permutation(len(right))[:clips]
     rows = right[order]
-    targets = draw_targets(labels, np.arange(len(labels)), logits.shape[1], 0)
-    starts = starting_points(whole, logits.argmax(1), labels, targets)[rows]
+    everything = AttackedClips(whole, labels, np.arange(len(labels)))
+    targets = draw_targets(everything, logits.shape[1], 0)
+    starts = starting_points(everything, logits.argmax(1), targets)[rows]
     usable = ~np.isnan(starts[:, 0, 0])
     x = torch.as_tensor(whole[rows], device=device)[:, None]
     bench = Bench(
@@ -203,10 +205,8 @@ def peers(
 def _bim(bench: Bench, epsilon: float, steps: int, clips: int) -> None:
     def fixed(model: nn.Module, pictures: Tensor, classes: Tensor, targeted: bool) -> Tensor:
         radius = pictures.new_full((len(pictures),), epsilon)
-        goal = Goal(classes, targeted)
-        return bim(
-            model, pictures, goal, radius, steps=steps, relative_step=0.1, stop_early=False, ball="linf"
-        )[0]
+        attack = Bim(stop_early=False, steps=steps, relative_step=0.1)
+        return attack.within(Problem.of(model, pictures, Goal(classes, targeted)), radius)[0]
 
     mine = bench.add("bim_b", "ours", "linf", True, fixed, clips)
     attack = foolbox.attacks.LinfBasicIterativeAttack(rel_stepsize=0.1, steps=steps)

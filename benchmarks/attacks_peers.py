@@ -11,7 +11,8 @@ import torch
 from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor, nn
 
-from advaudio.attack_interface.base import Attack, Goal
+from advaudio.attack_interface.base import Attack
+from advaudio.attack_interface.problem import Goal
 from advaudio.models.registry import build_model
 
 Peer = Callable[[nn.Module, Tensor, Tensor, bool], Tensor]

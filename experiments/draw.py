@@ -11,8 +11,8 @@ from typing import Annotated
 
 import matplotlib as mpl
 import typer
-from advaudio.report.pages.trade_off import draw, trade_off
-from advaudio.report.tables.grid import build_grid
+from advaudio.report.tables.trade_off import draw, trade_off
+from advaudio.report.cells.grid import build_grid
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 

@@ -10,9 +10,9 @@ from advaudio.clips.picture_layout import read_layout
 from advaudio.core.command_line import progress_bar, run
 from advaudio.core.device import torch_devices
 from advaudio.core.params import read_params
-from advaudio.evaluation.attack_evaluation import evaluate_attack
+from advaudio.evaluation.attack_evaluation import Resources, evaluate_attack
 from advaudio.evaluation.attacked_clips import read_attacked_clips
-from advaudio.evaluation.outputs import write_attack
+from advaudio.evaluation.budget_schedule import budget_schedule
 
 
 def main(
@@ -23,47 +23,29 @@ def main(
     original: Path = Path("models/original.safetensors"),
     robust: Path = Path("models/robust.safetensors"),
     outputs: Annotated[Path, typer.Option(help="folder of one folder per attack")] = Path("outputs/attacks"),
-    metrics: Annotated[Path, typer.Option(help="folder of one file per attack")] = Path("metrics/attacks"),
     scratch: Annotated[Path, typer.Option(help="finished chunks, to resume from")] = Path(
         ".advaudio/attacks"
     ),
 ) -> None:
     """Find the smallest perturbation of the test clips that fools each model, budget by budget."""
     chosen = read_params(params)
-    settings, ladder = chosen.attack(name)
-    clips = read_attacked_clips(
-        pictures, split, original, robust, at_most=chosen.evaluation.clips, seed=chosen.seed
-    )
-    layout = read_layout(pictures)
+    settings, budgets = chosen.attack(name)
+    wanted = chosen.evaluation
+    clips = read_attacked_clips(pictures, split, original, robust, at_most=wanted.clips, seed=chosen.seed)
     checkpoints = scratch / name
     with progress_bar() as progress:
         evaluation = evaluate_attack(
-            name,
-            original=original,
-            robust=robust,
-            pictures=clips.pictures,
-            labels=clips.labels,
-            samples=clips.samples,
-            settings=settings,
-            ladder=ladder,
-            threshold=chosen.evaluation.fooling_threshold,
-            seed=chosen.seed,
-            devices=torch_devices(chosen.device),
-            examples=chosen.evaluation.example_clips,
-            decibels_per_unit=layout.decibels_per_unit,
-            spectrogram_rows=layout.spectrogram_rows,
-            checkpoint_folder=checkpoints,
-            progress=progress,
+            budget_schedule(name, settings, budgets, seed=chosen.seed),
+            clips,
+            {"original": original, "robust": robust},
+            threshold=wanted.fooling_threshold,
+            examples=wanted.example_clips,
+            layout=read_layout(pictures),
+            resources=Resources(
+                devices=torch_devices(chosen.device), checkpoints=checkpoints, progress=progress
+            ),
         )
-    write_attack(
-        evaluation,
-        outputs / name,
-        metrics / f"{name}.json",
-        threshold=chosen.evaluation.fooling_threshold,
-        auc_epsilon_factor=chosen.evaluation.auc_epsilon_factor,
-        bootstrap_samples=chosen.evaluation.bootstrap_samples,
-        seed=chosen.seed,
-    )
+    evaluation.write(outputs / name)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from advaudio.core.command_line import progress_bar, run
 from advaudio.core.device import torch_devices
 from advaudio.core.files import write_json
+from advaudio.core.metrics_file import write_metrics
 from advaudio.core.params import read_params
 from advaudio.evaluation.attacked_clips import read_attacked_clips
 from advaudio.evaluation.gradient_masking import check_models, failed_checks
@@ -33,7 +34,8 @@ def main(
             progress=progress,
         )
     write_json(outputs, checks)
-    write_json(metrics, {f"{name}_failed_checks": failed_checks(found) for name, found in checks.items()})
+    failed = {f"{name}_failed_checks": failed_checks(found) for name, found in checks.items()}
+    write_metrics(metrics, {"failed": sum(failed.values()), **failed}, shown=["failed"])
 
 
 if __name__ == "__main__":

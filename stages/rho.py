@@ -1,34 +1,31 @@
-"""Compare the attacks' cost on both models: ρ, and the worst case over the attacks."""
+"""Every statistic of the attacks: fooling curves, ε₉₀, AUC and intervals of each, ρ and the worst case over all."""
 
-from dataclasses import asdict
 from pathlib import Path
 
+from advaudio.attack_interface.clip_results import read_attack_results
 from advaudio.core.command_line import run
-from advaudio.core.files import write_json
 from advaudio.core.params import read_params
-from advaudio.robustness.black_box import white_box_beats_black_box
-from advaudio.robustness.clip_results import read_clip_results
-from advaudio.robustness.rho import rho_over_attacks
-from advaudio.robustness.worst_case import worst_case
+from advaudio.robustness.headline import StatisticsSettings
+from advaudio.robustness.outputs import write_statistics
 
 
 def main(
     params: Path = Path("params.yaml"),
     attacks: Path = Path("outputs/attacks"),
-    outputs: Path = Path("outputs/rho.json"),
-    metrics: Path = Path("metrics/rho.json"),
+    outputs: Path = Path("outputs/robustness"),
+    metrics: Path = Path("metrics/attacks"),
+    mean_rho: Path = Path("metrics/rho.json"),
 ) -> None:
-    """Average ρ over the attacks, each in its own norm (Eq. 14)."""
+    """Compute everything from each clip's smallest perturbation; ρ is averaged over the attacks (Eq. 14)."""
     chosen = read_params(params)
-    threshold = chosen.evaluation.fooling_threshold
-    tables = {name: read_clip_results(attacks / name / "clips.csv") for name in chosen.attacks}
-    summary = rho_over_attacks(tables, threshold=threshold)
-    together = {
-        "worst_case": worst_case(tables, threshold=threshold),
-        "white_box_beats_black_box": white_box_beats_black_box(tables),
-    }
-    write_json(outputs, {**asdict(summary), **together})
-    write_json(metrics, {"rho": summary.mean})
+    settings = StatisticsSettings(
+        threshold=chosen.evaluation.fooling_threshold,
+        auc_epsilon_factor=chosen.evaluation.auc_epsilon_factor,
+        bootstrap_samples=chosen.evaluation.bootstrap_samples,
+        seed=chosen.seed,
+    )
+    finished = {name: read_attack_results(attacks / name) for name in chosen.attacks}
+    write_statistics(finished, settings, folder=outputs, metrics=metrics, mean_rho=mean_rho)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from advaudio.attack_interface.clip_results import read_clip_results
 from advaudio.clips.class_names import read_class_names
 from advaudio.clips.clip_store import TABLE_FILE, ClipStore, ClipStoreWriter, read_table
 from advaudio.clips.picture_layout import read_layout
@@ -30,7 +31,6 @@ from advaudio.datasets.load import load
 from advaudio.models.model_file import load_model
 from advaudio.models.pretrained import load_pretrained
 from advaudio.models.registry import build_model
-from advaudio.robustness.clip_results import read_clip_results
 from advaudio.training.checkpoints import Checkpoint
 from tests.datasets.hostile import wav
 

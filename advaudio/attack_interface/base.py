@@ -1,12 +1,11 @@
-"""What every attack shares: its goal, its honest outcome, its cost, and Foolbox's interface."""
+"""What every attack shares: the check of all that it claims, Foolbox's interface, and what several attacks compute."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import eagerpy
 import foolbox
@@ -15,80 +14,8 @@ from foolbox.attacks.base import MinimizationAttack, raise_if_kwargs, verify_inp
 from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor
 
+from advaudio.attack_interface.problem import Goal, Model, Norm, Outcome, Problem
 from advaudio.core.errors import AdvaudioError
-
-Model = Callable[[Tensor], Tensor]
-"""Pictures (N, channels, height, width) to logits (N, classes): a `torch.nn.Module` or a Foolbox model."""
-
-Norm = Literal["linf", "l2", "l0"]
-
-FORWARDS, BACKWARDS, QUERIES, ITERATIONS = range(4)
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What counts as success for each sample of a batch.
-
-    Parameters
-    ----------
-    classes
-        (N,) int64: the classes to reach if `targeted`, otherwise the true labels to leave.
-    targeted
-        Whether a sample must be taken for its class or for any other.
-    confidence
-        Probability (0 to 1) that the class taken for must have; 0 asks for the highest score alone.
-    """
-
-    classes: Tensor
-    targeted: bool
-    confidence: float = 0.0
-
-    def reached(self, logits: Tensor) -> Tensor:
-        """Tell for each row of `logits` (N, classes) whether the goal is met: (N,) bool."""
-        predicted = logits.argmax(1)
-        reached = predicted == self.classes if self.targeted else predicted != self.classes
-        if self.confidence > 0:
-            reached = reached & (logits.softmax(1).amax(1) >= self.confidence)
-        return reached
-
-    def select(self, rows: Tensor) -> Goal:
-        """Return the goal of some of the samples: `rows` is an index or a mask over (N,)."""
-        return Goal(self.classes[rows], self.targeted, self.confidence)
-
-
-class Meter:
-    """Counts the work spent on each sample without ever waiting for the device."""
-
-    def __init__(self, samples: int, device: torch.device) -> None:
-        self.counts = torch.zeros(samples, 4, dtype=torch.int64, device=device)
-
-    def add(
-        self, rows: Tensor, *, forwards: int = 0, backwards: int = 0, queries: int = 0, iterations: int = 0
-    ) -> None:
-        """Add to the counts of the samples `rows` (indices, each at most once)."""
-        for column, count in enumerate((forwards, backwards, queries, iterations)):
-            if count:
-                self.counts[rows, column] += count
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an attack found.
-
-    Parameters
-    ----------
-    adversarial
-        Pictures like the clean ones; **the clean picture itself where nothing was found**.
-    found
-        (N,) bool: the goal is met, checked by a fresh forward pass.
-    counts
-        (N, 4) int64: forward passes, backward passes, queries of an oracle, iterations of each sample.
-        A query is also a forward pass.
-    """
-
-    adversarial: Tensor
-    found: Tensor
-    counts: Tensor
 
 
 class ChangedFeatures(foolbox.distances.LpDistance):
@@ -108,7 +35,8 @@ class Attack(MinimizationAttack):
     """An attack that looks for the smallest perturbation that meets a goal.
 
     Call it like any Foolbox attack (`attack(model, pictures, criterion, epsilons=None)`), or call
-    `search`, which also tells what failed and what it cost. Settings are the constructor's keywords.
+    `search`, which also says what failed and what it cost. Settings are the constructor's keywords; an attack
+    keeps nothing else, so that it can be sent to another process.
     """
 
     norm: ClassVar[Norm]
@@ -128,17 +56,11 @@ class Attack(MinimizationAttack):
         return 0.0
 
     @abstractmethod
-    def _search(
-        self,
-        model: Model,
-        pictures: Tensor,
-        goal: Goal,
-        *,
-        bounds: tuple[float, float],
-        meter: Meter,
-        starting_points: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return (adversarial pictures, found) for the batch, adding to the meter."""
+    def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
+        """Return adversarial pictures like the clean ones and which of them count (N,), adding to the meter.
+
+        What is returned is checked by `search`; where nothing was found, any picture will do.
+        """
 
     def search(
         self,
@@ -170,37 +92,33 @@ class Attack(MinimizationAttack):
         AdvaudioError
             If the pictures leave the bounds, or the attack cannot pursue such a goal.
         """
-        self._check(pictures, goal, bounds, starting_points)
-        meter = Meter(len(pictures), pictures.device)
+        problem = Problem.of(model, pictures, goal, bounds=bounds, starting_points=starting_points)
+        self._check(problem)
         if len(pictures) == 0:
-            return Outcome(pictures.clone(), torch.zeros(0, dtype=torch.bool), meter.counts)
-        adversarial, found = self._search(
-            model, pictures, goal, bounds=bounds, meter=meter, starting_points=starting_points
-        )
-        found = found & self._verified(model, adversarial, goal, bounds, meter)
-        return Outcome(torch.where(column(found), adversarial, pictures), found, meter.counts)
+            return Outcome(pictures.clone(), torch.zeros(0, dtype=torch.bool), problem.meter.counts)
+        adversarial, found = self._search(problem)
+        found = found & self._verified(problem, adversarial)
+        return Outcome(torch.where(column(found), adversarial, pictures), found, problem.meter.counts)
 
-    def _verified(
-        self, model: Model, adversarial: Tensor, goal: Goal, bounds: tuple[float, float], meter: Meter
-    ) -> Tensor:
+    def _verified(self, problem: Problem, adversarial: Tensor) -> Tensor:
         with torch.no_grad():
-            logits = model(adversarial)
-        meter.add(torch.arange(len(adversarial), device=adversarial.device), forwards=1)
+            logits = problem.model(adversarial)
+        problem.meter.add(forwards=1)
+        lowest, highest = problem.bounds
         flat = adversarial.flatten(1)
-        within = (flat.amin(1) >= bounds[0]) & (flat.amax(1) <= bounds[1])
-        return goal.reached(logits) & logits.isfinite().all(1) & within
+        within = (flat.amin(1) >= lowest) & (flat.amax(1) <= highest)
+        return problem.goal.reached(logits) & logits.isfinite().all(1) & within
 
-    def _check(
-        self, pictures: Tensor, goal: Goal, bounds: tuple[float, float], starting_points: Tensor | None
-    ) -> None:
+    def _check(self, problem: Problem) -> None:
         name = type(self).__name__
+        pictures, goal, (lowest, highest) = problem.pictures, problem.goal, problem.bounds
         if goal.targeted and self.untargeted_only:
             raise AdvaudioError(f"{name} only attacks without a target; leave out the target classes.")
         if not goal.targeted and self.targeted_only:
             raise AdvaudioError(
                 f"{name} needs a target class for each sample; pass a `TargetedMisclassification`."
             )
-        if self.needs_starting_points and starting_points is None:
+        if self.needs_starting_points and problem.starting_points is None:
             raise AdvaudioError(
                 f"{name} starts from pictures of the target class; pass them as `starting_points`."
             )
@@ -209,10 +127,8 @@ class Attack(MinimizationAttack):
                 f"{name} needs pictures (samples, channels, height, width) with one class each, "
                 f"got shapes {tuple(pictures.shape)} and {tuple(goal.classes.shape)}."
             )
-        if len(pictures) and not bool(((pictures >= bounds[0]) & (pictures <= bounds[1])).all()):
-            raise AdvaudioError(
-                f"{name} got pictures outside [{bounds[0]}, {bounds[1]}] (or NaN); scale them."
-            )
+        if len(pictures) and not bool(((pictures >= lowest) & (pictures <= highest)).all()):
+            raise AdvaudioError(f"{name} got pictures outside [{lowest}, {highest}] (or NaN); scale them.")
 
     def run(
         self,
@@ -303,14 +219,12 @@ def logits_and_gradient(
 
 
 def bisect_to_boundary(
-    model: Model,
-    clean: Tensor,
+    problem: Problem,
     adversarial: Tensor,
     wins: Callable[[Tensor], Tensor],
     *,
     smallest: float,
     bisections: int,
-    bounds: tuple[float, float],
 ) -> Tensor:
     """Bisect each example towards its clean picture, and return one just beyond the nearest that wins.
 
@@ -325,22 +239,22 @@ def bisect_to_boundary(
         Share of the perturbation (0 to 1) below which not to look.
     bisections
         Halvings; one more forward pass is spent.
-    bounds
-        Lowest and highest value of a picture.
     """
+    clean = problem.pictures
     low = clean.new_full((len(clean),), smallest)
     high = torch.ones_like(low)
     difference = adversarial - clean
     for _ in range(bisections):
         middle = (low + high) / 2
         with torch.no_grad():
-            won = wins(model(clean + column(middle) * difference))
+            won = wins(problem.model(clean + column(middle) * difference))
         high, low = torch.where(won, middle, high), torch.where(won, low, middle)
     nearest = torch.where(column(high < 1), clean + column(high) * difference, adversarial)
     beyond = high + (1 - smallest) / 2**bisections
-    safer = (clean + column(beyond) * difference).clamp(*bounds)
+    safer = (clean + column(beyond) * difference).clamp(*problem.bounds)
     with torch.no_grad():
-        won = wins(model(safer))
+        won = wins(problem.model(safer))
+    problem.meter.add(forwards=bisections + 1)
     return torch.where(column(won), safer, nearest)
 
 
@@ -350,7 +264,7 @@ def one_hot(classes: Tensor, like: Tensor) -> Tensor:
 
 
 def compaction_due(step: int, device: torch.device) -> bool:
-    """Tell whether finished samples should leave the batch after this step.
+    """Whether finished samples should leave the batch after this step.
 
     Asking how many are finished makes a GPU wait, so there it is done every eighth step only.
     """

@@ -18,7 +18,7 @@ from advaudio.attack_interface.base import Attack
 from advaudio.core.errors import AdvaudioError
 
 
-def make_attack(name: str, *, code: Any = None, **settings: Any) -> Attack:
+def make_attack(name: str, *, code: Any = None, default_seed: int | None = None, **settings: Any) -> Attack:
     """Build an attack from its settings.
 
     Parameters
@@ -28,6 +28,8 @@ def make_attack(name: str, *, code: Any = None, **settings: Any) -> Attack:
     code
         Python file below the current folder, such as "advaudio/attacks/bim.py", that defines one subclass of
         `advaudio.attack_interface.base.Attack`: that is how a user's own attack joins, with one file and one line.
+    default_seed
+        Seed of an attack that has one, where its settings have none.
     settings
         Keywords of the class.
 
@@ -43,6 +45,8 @@ def make_attack(name: str, *, code: Any = None, **settings: Any) -> Attack:
         raise AdvaudioError(
             f"The attack {name} knows no setting {', '.join(unknown)}; it has {', '.join(known) or 'none'}."
         )
+    if default_seed is not None and "seed" in known:
+        settings.setdefault("seed", default_seed)
     try:
         return kind(**_typed(kind, name, settings))
     except TypeError as error:
@@ -59,7 +63,7 @@ def _typed(kind: type[Attack], name: str, settings: dict[str, Any]) -> dict[str,
         except ValidationError as error:
             fault = error.errors()[0]["msg"]
             raise AdvaudioError(
-                f"`{key}` of the attack {name} is {value!r}: {fault[0].lower()}{fault[1:]}. Mend "
+                f"`{key}` of the attack {name} is {value!r}: {fault[0].lower()}{fault[1:]}. Correct "
                 f"`attacks.{name}` or its budgets in params.yaml."
             ) from error
     return typed

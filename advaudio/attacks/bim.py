@@ -12,9 +12,6 @@ from torch import Tensor
 
 from advaudio.attack_interface.base import (
     Attack,
-    Goal,
-    Meter,
-    Model,
     above_zero,
     column,
     compaction_due,
@@ -22,6 +19,7 @@ from advaudio.attack_interface.base import (
     one_hot,
     perturbation_norm,
 )
+from advaudio.attack_interface.problem import Problem
 from advaudio.core.errors import AdvaudioError
 
 FINEST = 1.0001
@@ -86,17 +84,8 @@ class Bim(Attack):
     def confidence(self) -> float:
         return self.required_confidence
 
-    def _search(
-        self,
-        model: Model,
-        pictures: Tensor,
-        goal: Goal,
-        *,
-        bounds: tuple[float, float],
-        meter: Meter,
-        starting_points: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        del starting_points
+    def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
+        pictures = problem.pictures
         samples = len(pictures)
         best = pictures.clone()
         lower = pictures.new_zeros(samples)
@@ -105,19 +94,7 @@ class Bim(Attack):
         smallest = self.first_epsilon * 2.0**-20
         rows = torch.arange(samples, device=pictures.device)
         while len(rows):
-            adversarial, found = bim(
-                model,
-                pictures[rows],
-                goal.select(rows),
-                epsilon[rows],
-                steps=self.steps,
-                relative_step=self.relative_step,
-                stop_early=self.stop_early,
-                ball=self.ball,
-                bounds=bounds,
-                meter=meter,
-                rows=rows,
-            )
+            adversarial, found = self.within(problem.select(rows), epsilon[rows])
             size = perturbation_norm(adversarial - pictures[rows], self.ball)
             size = torch.minimum(size, epsilon[rows])
             found = found & size.isfinite()  # a network whose gradient is no number spoils the picture
@@ -137,103 +114,81 @@ class Bim(Attack):
             rows = rows[~(hopeless | settled)]
         return best, upper.isfinite()
 
+    def within(
+        self, problem: Problem, epsilon: Tensor, *, start: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run BIM once with a fixed ε for each sample.
 
-def bim(
-    model: Model,
-    pictures: Tensor,
-    goal: Goal,
-    epsilon: Tensor,
-    *,
-    steps: int,
-    relative_step: float,
-    stop_early: bool,
-    ball: Literal["linf", "l2"],
-    bounds: tuple[float, float] = (0.0, 1.0),
-    meter: Meter | None = None,
-    rows: Tensor | None = None,
-    start: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Run BIM with a fixed ε for each sample.
+        Parameters
+        ----------
+        epsilon
+            (N,) radius of each sample's ball.
+        start
+            Where to begin, within the balls and the bounds; None: at the clean pictures.
 
-    Parameters
-    ----------
-    pictures
-        (N, channels, height, width) within `bounds`.
-    epsilon
-        (N,) radius of each sample's ball.
-    meter, rows
-        Where to count the work, and the meter's index of each sample.
-    start
-        Where to begin, within the balls and the bounds; None: at `pictures`.
+        Returns
+        -------
+        tuple
+            The last iterates (with `stop_early`: the first successful ones), and whether each meets the goal.
+        """
+        samples, device = len(problem.pictures), problem.pictures.device
+        result = problem.pictures.clone()
+        found = torch.zeros(samples, dtype=torch.bool, device=device)
+        live = torch.arange(samples, device=device)
+        part, radius = problem, epsilon
+        current = problem.pictures if start is None else start
+        done, kept = found.clone(), current
+        unsettled = 0
 
-    Returns
-    -------
-    tuple
-        The last iterates (with `stop_early`: the first successful ones), and whether each meets the goal.
-    """
-    samples = len(pictures)
-    meter = meter or Meter(samples, pictures.device)
-    rows = torch.arange(samples, device=pictures.device) if rows is None else rows
-    result = pictures.clone()
-    found = torch.zeros(samples, dtype=torch.bool, device=pictures.device)
-    live = torch.arange(samples, device=pictures.device)
-    clean, radius, wanted = pictures, epsilon, goal
-    current = pictures if start is None else start
-    sign = -1.0 if goal.targeted else 1.0
-    done, kept = found.clone(), current
-    unsettled = 0
+        def settle() -> None:
+            result[live] = torch.where(column(done), kept, current)
+            found[live] = done
+            part.meter.add(forwards=unsettled, backwards=unsettled, iterations=unsettled)
 
-    def settle() -> None:
-        result[live] = torch.where(column(done), kept, current)
-        found[live] = done
-        meter.add(rows[live], forwards=unsettled, backwards=unsettled, iterations=unsettled)
+        for step in range(self.steps):
+            logits, gradient = logits_and_gradient(problem.model, current, _cross_entropy(part.goal.classes))
+            unsettled += 1
+            if self.stop_early:
+                newly = part.goal.reached(logits) & ~done
+                kept = torch.where(column(newly), current, kept)
+                done = done | newly
+            current = self._moved(part, current, gradient, radius)
+            if self.stop_early and compaction_due(step, device):
+                open_ = (~done).nonzero().squeeze(1)
+                if len(open_) < len(live):
+                    settle()
+                    unsettled = 0
+                    live, part, current, radius = (
+                        live[open_],
+                        part.select(open_),
+                        current[open_],
+                        radius[open_],
+                    )
+                    done, kept = done[open_], kept[open_]
+                if not len(live):
+                    return result, found
+        with torch.no_grad():
+            reached = part.goal.reached(problem.model(current))
+        part.meter.add(forwards=1)
+        kept = torch.where(column(reached & ~done), current, kept)
+        done = done | reached
+        settle()
+        return result, found
 
-    for step in range(steps):
-        logits, gradient = logits_and_gradient(model, current, _cross_entropy(wanted.classes))
-        unsettled += 1
-        if stop_early:
-            newly = wanted.reached(logits) & ~done
-            kept = torch.where(column(newly), current, kept)
-            done = done | newly
-        current = _move(current, clean, gradient, radius, sign * relative_step, ball, bounds)
-        if stop_early and compaction_due(step, pictures.device):
-            open_ = (~done).nonzero().squeeze(1)
-            if len(open_) < len(live):
-                settle()
-                unsettled = 0
-                live, clean, current, radius = live[open_], clean[open_], current[open_], radius[open_]
-                wanted, done, kept = wanted.select(open_), done[open_], kept[open_]
-            if not len(live):
-                return result, found
-    with torch.no_grad():
-        reached = wanted.reached(model(current))
-    meter.add(rows[live], forwards=1)
-    kept = torch.where(column(reached & ~done), current, kept)
-    done = done | reached
-    settle()
-    return result, found
+    def _moved(self, problem: Problem, current: Tensor, gradient: Tensor, radius: Tensor) -> Tensor:
+        """One step from `current`, then into the balls of these radii (N,) and into the bounds."""
+        clean, limit = problem.pictures, column(radius)
+        step = -self.relative_step if problem.goal.targeted else self.relative_step
+        if self.ball == "linf":
+            moved = current + step * limit * gradient.sign()
+            inside = clean + torch.maximum(torch.minimum(moved - clean, limit), -limit)
+        else:
+            length = column(perturbation_norm(gradient, "l2")).clamp_min(1e-12)
+            moved = current + step * limit * gradient / length
+            size = column(perturbation_norm(moved - clean, "l2")).clamp_min(1e-12)
+            inside = clean + (moved - clean) * (limit / size).clamp_max(1.0)
+        return inside.clamp(*problem.bounds)
 
 
 def _cross_entropy(classes: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda logits: logits.softmax(1) - one_hot(classes, logits)
-
-
-def _move(
-    current: Tensor,
-    clean: Tensor,
-    gradient: Tensor,
-    radius: Tensor,
-    signed_step: float,
-    ball: Literal["linf", "l2"],
-    bounds: tuple[float, float],
-) -> Tensor:
-    limit = column(radius)
-    if ball == "linf":
-        moved = current + signed_step * limit * gradient.sign()
-        inside = clean + torch.maximum(torch.minimum(moved - clean, limit), -limit)
-    else:
-        length = column(perturbation_norm(gradient, "l2")).clamp_min(1e-12)
-        moved = current + signed_step * limit * gradient / length
-        size = column(perturbation_norm(moved - clean, "l2")).clamp_min(1e-12)
-        inside = clean + (moved - clean) * (limit / size).clamp_max(1.0)
-    return inside.clamp(*bounds)

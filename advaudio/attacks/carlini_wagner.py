@@ -11,10 +11,6 @@ from torch import Tensor
 
 from advaudio.attack_interface.base import (
     Attack,
-    Goal,
-    Meter,
-    Model,
-    Norm,
     above_zero,
     bisect_to_boundary,
     column,
@@ -22,6 +18,7 @@ from advaudio.attack_interface.base import (
     one_hot,
     perturbation_norm,
 )
+from advaudio.attack_interface.problem import Goal, Model, Norm, Problem
 from advaudio.core.errors import AdvaudioError
 
 SHRINK = 0.999999
@@ -37,10 +34,9 @@ FIRST_MOMENT, SECOND_MOMENT, TINY = 0.9, 0.999, 1e-8
 class _Walk:
     """State of the samples still searching, each at a c and a step of its own; `live` holds their indices."""
 
-    def __init__(
-        self, pictures: Tensor, goal: Goal, first_constant: float, bounds: tuple[float, float]
-    ) -> None:
-        self.middle, self.half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
+    def __init__(self, problem: Problem, first_constant: float) -> None:
+        pictures, goal, (lowest, highest) = problem.pictures, problem.goal, problem.bounds
+        self.middle, self.half = (lowest + highest) / 2, (highest - lowest) / 2
         self.live = torch.arange(len(pictures), device=pictures.device)
         self.clean, self.goal = pictures, goal
         self.start = torch.atanh((pictures - self.middle) / self.half * SHRINK)
@@ -153,22 +149,13 @@ class CarliniWagner(Attack):
         if not 0 <= self.last_descent <= 1:
             raise AdvaudioError(f"CWA's last_descent is {self.last_descent}; it must lie from 0 to 1.")
 
-    def _search(
-        self,
-        model: Model,
-        pictures: Tensor,
-        goal: Goal,
-        *,
-        bounds: tuple[float, float],
-        meter: Meter,
-        starting_points: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        del starting_points
+    def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
+        model, pictures, meter = problem.model, problem.pictures, problem.meter
         best = pictures.clone()
         best_norm = pictures.new_full((len(pictures),), math.inf)
         constant = torch.zeros_like(best_norm)
         block = self.iterations // max(1, min(CHECKS, self.iterations // FEWEST_BETWEEN_CHECKS))
-        walk = _Walk(pictures, goal, self.first_constant, bounds)
+        walk = _Walk(problem, self.first_constant)
         while len(walk.live):
             for _ in range(block):
                 self._step(model, walk, self.learning_rate)
@@ -179,13 +166,13 @@ class CarliniWagner(Attack):
         found = best_norm.isfinite()
         rows = found.nonzero().squeeze(1)
         if len(rows):
-            walk = _Walk(pictures[rows], goal.select(rows), self.first_constant, bounds)
+            won = problem.select(rows)
+            walk = _Walk(won, self.first_constant)
             walk.go_on_from(best[rows], best_norm[rows], ABOVE_SMALLEST_CONSTANT * constant[rows])
             steps = round(self.last_descent * self.iterations)
             self._descend(model, walk, steps)
-            meter.add(rows, forwards=steps, backwards=steps, iterations=steps)
-            best[rows] = self._finish(model, walk.clean, walk.goal, walk.best, bounds)
-            meter.add(rows, forwards=3 + BISECTIONS, backwards=1)
+            won.meter.add(forwards=steps, backwards=steps, iterations=steps)
+            best[rows] = self._finish(won, walk.best)
         return best, found
 
     def _descend(self, model: Model, walk: _Walk, steps: int) -> None:
@@ -235,10 +222,9 @@ class CarliniWagner(Attack):
         logits, gradient = logits_and_gradient(model, current, weights_of_logits)
         return logits, gradient, kept[0]
 
-    def _finish(
-        self, model: Model, clean: Tensor, goal: Goal, current: Tensor, bounds: tuple[float, float]
-    ) -> Tensor:
+    def _finish(self, problem: Problem, current: Tensor) -> Tensor:
         """Truncate negligible components, and draw the examples back to the boundary."""
+        model, clean, goal = problem.model, problem.pictures, problem.goal
 
         def weights_of_logits(logits: Tensor) -> Tensor:
             own = one_hot(goal.classes, logits)
@@ -255,7 +241,6 @@ class CarliniWagner(Attack):
         truncated = torch.where(negligible.reshape(current.shape), clean, current)
         with torch.no_grad():
             survives = wins(model(truncated))
+        problem.meter.add(forwards=2, backwards=1)
         current = torch.where(column(survives), truncated, current)
-        return bisect_to_boundary(
-            model, clean, current, wins, smallest=0.0, bisections=BISECTIONS, bounds=bounds
-        )
+        return bisect_to_boundary(problem, current, wins, smallest=0.0, bisections=BISECTIONS)

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from advaudio.attack_interface.base import Attack, Goal, Meter, Model, above_zero, bisect_to_boundary, column
+from advaudio.attack_interface.base import Attack, above_zero, bisect_to_boundary, column
+from advaudio.attack_interface.problem import Problem
 from advaudio.core.errors import AdvaudioError
 
 OVERSHOOT_BISECTIONS = 5
@@ -58,18 +59,13 @@ class DeepFool(Attack):
     def norm(self) -> Literal["linf", "l2"]:  # type: ignore[override]
         return self.ball
 
-    def _search(
-        self,
-        model: Model,
-        pictures: Tensor,
-        goal: Goal,
-        *,
-        bounds: tuple[float, float],
-        meter: Meter,
-        starting_points: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        del starting_points
-        device = pictures.device
+    def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
+        pictures, goal, bounds, device = (
+            problem.pictures,
+            problem.goal,
+            problem.bounds,
+            problem.pictures.device,
+        )
         total = torch.zeros_like(pictures)
         found = torch.zeros(len(pictures), dtype=torch.bool, device=device)
         live = torch.arange(len(pictures), device=device)
@@ -78,10 +74,10 @@ class DeepFool(Attack):
         for iteration in range(self.iterations + 1):
             current = (clean + (1 + self.overshoot) * shift).clamp(*bounds).detach().requires_grad_(True)
             with torch.enable_grad():
-                logits = model(current)
+                logits = problem.model(current)
             if others is None:
                 others = self._candidates(logits.detach(), labels)
-            meter.add(live, forwards=1, iterations=1)
+            problem.meter.add(live, forwards=1, iterations=1)
             reached = goal.select(live).reached(logits.detach())
             # An iteration costs a backward pass per class; one wait for the device is nothing beside it.
             keep = (~reached).nonzero().squeeze(1)
@@ -92,7 +88,7 @@ class DeepFool(Attack):
                 break
             group = max(1, ROWS_OF_ONE_BACKWARD // len(live)) if device.type == "cuda" else 1
             gaps, slopes = boundaries(logits, current, labels, others, keep, group=group)
-            meter.add(live, backwards=others.shape[1])
+            problem.meter.add(live, backwards=others.shape[1])
             live, clean, labels = live[keep], clean[keep], labels[keep]
             shift, others = shift[keep], others[keep]
             step, distance = nearest_boundary_step(
@@ -109,37 +105,25 @@ class DeepFool(Attack):
                 shift, others = shift[open_], others[open_]
                 if not len(live):
                     break
-        return self._least_overshoot(model, pictures, goal, total, found, bounds, meter), found
+        return self._least_overshoot(problem, total, found), found
 
     def _candidates(self, logits: Tensor, labels: Tensor) -> Tensor:
         classes = logits.shape[1]
         without = logits.scatter(1, labels[:, None], -math.inf)
         return without.topk(min(self.candidates or classes, classes) - 1, dim=1).indices
 
-    def _least_overshoot(
-        self,
-        model: Model,
-        pictures: Tensor,
-        goal: Goal,
-        total: Tensor,
-        found: Tensor,
-        bounds: tuple[float, float],
-        meter: Meter,
-    ) -> Tensor:
+    def _least_overshoot(self, problem: Problem, total: Tensor, found: Tensor) -> Tensor:
         rows = found.nonzero().squeeze(1)
-        adversarial = pictures.clone()
+        adversarial = problem.pictures.clone()
         if len(rows):
-            beyond = (pictures[rows] + (1 + self.overshoot) * total[rows]).clamp(*bounds)
+            won = problem.select(rows)
             adversarial[rows] = bisect_to_boundary(
-                model,
-                pictures[rows],
-                beyond,
-                goal.select(rows).reached,
+                won,
+                (won.pictures + (1 + self.overshoot) * total[rows]).clamp(*problem.bounds),
+                won.goal.reached,
                 smallest=1 / (1 + self.overshoot),
                 bisections=OVERSHOOT_BISECTIONS,
-                bounds=bounds,
             )
-            meter.add(rows, forwards=OVERSHOOT_BISECTIONS + 1)
         return adversarial
 
 
@@ -198,7 +182,7 @@ def boundaries(
     labels, others
         True classes (N,) and candidates (N, candidates).
     keep
-        Indices of the samples wanted.
+        Indices of the samples to return.
     group
         Candidates of one batched backward pass.
 

@@ -12,16 +12,13 @@ from torch import Tensor
 
 from advaudio.attack_interface.base import (
     Attack,
-    Goal,
-    Meter,
-    Model,
-    Norm,
     above_zero,
     column,
     compaction_due,
     logits_and_gradient,
     one_hot,
 )
+from advaudio.attack_interface.problem import Norm, Problem
 from advaudio.core.errors import AdvaudioError
 
 Direction = Literal["raise", "lower", "both"]
@@ -63,24 +60,15 @@ class Jsma(Attack):
         if self.direction not in ("raise", "lower", "both"):
             raise AdvaudioError(f"JSMA's direction is {self.direction!r}; choose raise, lower or both.")
 
-    def _search(
-        self,
-        model: Model,
-        pictures: Tensor,
-        goal: Goal,
-        *,
-        bounds: tuple[float, float],
-        meter: Meter,
-        starting_points: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        del starting_points
+    def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
+        model, pictures, bounds = problem.model, problem.pictures, problem.bounds
         device = pictures.device
         step = self.theta * (bounds[1] - bounds[0])
         most_changed = int(self.gamma * pictures[0].numel())
         result = pictures.clone()
         found = torch.zeros(len(pictures), dtype=torch.bool, device=device)
         live = torch.arange(len(pictures), device=device)
-        clean, current, wanted = pictures, pictures, goal
+        clean, current, wanted = pictures, pictures, problem.goal
         succeeded = found.clone()
         stuck = found.clone()
         unsettled = 0
@@ -95,7 +83,7 @@ class Jsma(Attack):
                 keep = (~finished).nonzero().squeeze(1)
                 if len(keep) < len(live) or iteration == self.iterations:
                     result[live], found[live] = current, succeeded
-                    meter.add(live, forwards=unsettled, backwards=unsettled, iterations=unsettled)
+                    problem.meter.add(live, forwards=unsettled, backwards=unsettled, iterations=unsettled)
                     unsettled = 0
                     live, clean, current = live[keep], clean[keep], current[keep]
                     wanted, succeeded, stuck = wanted.select(keep), succeeded[keep], stuck[keep]

@@ -10,16 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advaudio.attack_interface.base import (
-    Attack,
-    Goal,
-    Meter,
-    Model,
-    Norm,
-    above_zero,
-    column,
-    perturbation_norm,
-)
+from advaudio.attack_interface.base import Attack, above_zero, column, perturbation_norm
+from advaudio.attack_interface.problem import Meter, Model, Norm, Problem
 from advaudio.core.errors import AdvaudioError
 
 PROPOSALS = 6
@@ -160,16 +152,9 @@ class Pia(Attack):
         if not self.standard_deviations:
             raise AdvaudioError("PIA's standard_deviations is empty; give at least one.")
 
-    def _search(
-        self,
-        model: Model,
-        pictures: Tensor,
-        goal: Goal,
-        *,
-        bounds: tuple[float, float],
-        meter: Meter,
-        starting_points: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
+    def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
+        model, pictures, goal, bounds = problem.model, problem.pictures, problem.goal, problem.bounds
+        meter, starting_points = problem.meter, problem.starting_points
         if starting_points is None:
             raise AssertionError("checked by Attack.search")
         has_start = ~starting_points.isnan().flatten(1).any(1)
@@ -192,11 +177,9 @@ class Pia(Attack):
             walk.leave(iteration)
         return walk.best, walk.best_norm <= self.largest_epsilon
 
-    def _verified(
-        self, model: Model, adversarial: Tensor, goal: Goal, bounds: tuple[float, float], meter: Meter
-    ) -> Tensor:
-        meter.add(torch.arange(len(adversarial), device=adversarial.device), queries=1)
-        return super()._verified(model, adversarial, goal, bounds, meter)
+    def _verified(self, problem: Problem, adversarial: Tensor) -> Tensor:
+        problem.meter.add(queries=1)
+        return super()._verified(problem, adversarial)
 
 
 def rows_of_one_pass(pictures: Tensor) -> int:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 import advaudio
@@ -48,7 +47,7 @@ def digest_of(
             whole.update(b"none")
             continue
         whole.update(f"{array.dtype.str} {array.shape}".encode())
-        whole.update(hashlib.sha256(np.ascontiguousarray(array)).digest())
+        whole.update(hashlib.sha256(array.tobytes()).digest())
     return whole.hexdigest()
 
 

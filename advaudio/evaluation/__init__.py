@@ -1,1 +1,1 @@
-"""Fooling curves, budgets, bounds, AUC and rho (protocol, section 6)."""
+"""Attacking two models with a budget schedule, and looking for gradient masking (protocol, section 6)."""

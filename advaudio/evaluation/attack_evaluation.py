@@ -9,109 +9,134 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from advaudio.attack_interface.base import Norm
-from advaudio.core.errors import AdvaudioError
+from advaudio.attack_interface.clip_results import COLUMNS, MODELS, AttackResults
+from advaudio.clips.picture_layout import Layout
 from advaudio.core.files import ArrayWriter, write_csv
 from advaudio.core.parallel import map_ordered
 from advaudio.core.progress import Progress, silent
-from advaudio.evaluation.chunk import (
-    Chunk,
-    ChunkResult,
-    ModelSource,
-    build_attack,
-    model_digest,
-    run_chunk,
-)
+from advaudio.evaluation.attacked_clips import AttackedClips
+from advaudio.evaluation.budget_schedule import BudgetSchedule
+from advaudio.evaluation.chunk import Chunk, ChunkResult, run_chunk
+from advaudio.evaluation.clip_table import clip_table
+from advaudio.evaluation.model_source import ModelSource, model_digest
 from advaudio.evaluation.preflight import predict
-from advaudio.robustness.clip_results import COLUMNS, MODELS
-from advaudio.robustness.fooling_curve import Array
 
+Array = NDArray[Any]
 CHUNK_ON_CPU = 24
 CHUNK_ON_GPU = 512
+EXAMPLES = "examples"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What an evaluation may use.
+
+    Parameters
+    ----------
+    devices
+        Torch devices; clips are shared out among them.
+    workers
+        See `advaudio.core.parallel.map_ordered`.
+    checkpoints
+        Folder where finished chunks are kept, so that a killed run goes on where it was; the caller removes it.
+    progress
+        Called with (chunks done, chunks, what is done).
+    """
+
+    devices: Sequence[str] = ("cpu",)
+    workers: int | None = None
+    checkpoints: Path | None = None
+    progress: Progress = silent
+
+    @property
+    def chunk_size(self) -> int:
+        """Clips of one task; it never depends on the number of workers, and so the results do not either."""
+        return CHUNK_ON_CPU if tuple(self.devices) == ("cpu",) else CHUNK_ON_GPU
 
 
 @dataclass(frozen=True)
 class AttackEvaluation:
     """What `evaluate_attack` found.
 
-    Parameters
+    Attributes
     ----------
-    name, norm
+    name
         Of the attack.
-    table
-        One row per model and clip; see `advaudio.robustness.clip_results`.
-    ladder
-        The budgets that were available, cheapest first.
+    results
+        One row per model and clip, and what the statistics need to know beside it.
     examples
         Sample numbers of the clips whose pictures are kept: the same for every attack on the same models.
     clean, adversarial
         Pictures (kept, height, width), and for each model the adversarial ones (the clean picture where the
-        attack failed; the table tells).
+        attack failed, as the table says).
     """
 
     name: str
-    norm: Norm
-    table: pd.DataFrame
-    ladder: list[dict[str, Any]]
+    results: AttackResults
     examples: Array
     clean: Array
-    adversarial: dict[str, Array]
+    adversarial: Mapping[str, Array]
 
-    def write_examples(self, folder: Path) -> None:
-        """Write `clean.npy`, `original.npy`, `robust.npy` (kept, height, width) and `examples.csv`.
+    def write(self, folder: Path) -> None:
+        """Write what cost work: the results (see `AttackResults`), and `examples/`.
 
-        In `examples.csv` each model's rows are in the order of the pictures.
+        There lie `clean.npy`, `original.npy`, `robust.npy` (kept, height, width) and `examples.csv`, in which each
+        model's rows are in the order of the pictures.
         """
+        self.results.write(folder)
         for name, pictures in {"clean": self.clean, **self.adversarial}.items():
-            with ArrayWriter(folder / f"{name}.npy", pictures.shape, "float32") as array:
+            with ArrayWriter(folder / EXAMPLES / f"{name}.npy", pictures.shape, "float32") as array:
                 array[:] = pictures
-        rows = self.table.set_index("sample").loc[self.examples].reset_index()
-        write_csv(folder / "examples.csv", rows[list(COLUMNS)])
+        rows = self.results.table.set_index("sample").loc[self.examples].reset_index()
+        write_csv(folder / EXAMPLES / "examples.csv", rows[list(COLUMNS)])
 
 
 @dataclass
-class _Progressing:
-    """One model's share of the evaluation."""
+class _State:
+    """How far the attack on one model is: a `ModelResults`, and what the next step needs."""
 
     source: ModelSource
     digest: str
     predicted: Array
     correct: Array
-    remaining: Array
     starts: Array | None
     adversarial: Array
     found: Array
     labels: Array
     counts: Array
-    rung: Array
-    finished: bool = False
+    budget_step: Array
+
+    def finished(self, threshold: float) -> bool:
+        """Whether the fooling rate has reached the threshold, or there is nothing to fool."""
+        attacked = self.correct.sum()
+        return attacked == 0 or bool(self.found.sum() / attacked >= threshold - 1e-9)
+
+    def take(self, rows: Array, result: ChunkResult, step: int) -> None:
+        """Take what a chunk found on the clips `rows`."""
+        self.counts[rows] += result.counts
+        self.budget_step[rows] = step
+        won = rows[result.found]
+        self.adversarial[won] = result.adversarial[result.found]
+        self.labels[won] = result.labels[result.found]
+        self.found[won] = True
 
 
 def evaluate_attack(
-    name: str,
+    schedule: BudgetSchedule,
+    clips: AttackedClips,
+    models: Mapping[str, ModelSource],
     *,
-    original: ModelSource,
-    robust: ModelSource,
-    pictures: Array,
-    labels: Array,
-    ladder: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any] | None = None,
-    samples: Array | None = None,
     threshold: float = 0.9,
-    seed: int = 0,
-    devices: Sequence[str] = ("cpu",),
-    workers: int | None = None,
     examples: int = 8,
-    decibels_per_unit: float | None = None,
-    spectrogram_rows: tuple[int, int] | None = None,
-    checkpoint_folder: Path | None = None,
-    progress: Progress = silent,
+    layout: Layout | None = None,
+    resources: Resources | None = None,
 ) -> AttackEvaluation:
     """Find for every correctly classified clip the smallest perturbation that fools each of two models.
 
-    All clips are attacked with the first budget of the ladder; those not yet fooled with the next, until the
-    model's fooling rate reaches the threshold or the ladder ends. Each model climbs on its own. Fooled means:
+    All clips are attacked with the first budget of the schedule; those not yet fooled with the next, until the
+    model's fooling rate reaches the threshold or the schedule ends, for each model on its own. Fooled means:
     taken for the target class, or, for an attack without a target, for any wrong class.
 
     Targets and noise depend on the seed and the sample number alone, and clips are attacked in chunks of a
@@ -119,214 +144,132 @@ def evaluate_attack(
 
     Parameters
     ----------
-    name
-        See `advaudio.attack_interface.registry`.
-    original, robust
-        Files or modules: pictures (N, 1, height, width) in [0, 1] to logits.
-    pictures
-        (N, height, width) float32 in [0, 1]: the test pictures.
-    labels
-        (N,) int.
-    ladder
-        Budgets, cheapest first; each overrides `settings`.
-    settings
-        What defines the attack; with a budget, the keywords of its class.
-    samples
-        (N,) number of each picture, by which targets are drawn; by default 0 to N − 1.
+    models
+        `original` and `robust`: files or modules, from pictures (N, 1, height, width) in [0, 1] to logits.
     threshold
         Fooling rate (0 to 1) at which a model needs no larger budget.
-    devices
-        Torch devices; clips are dealt to them.
-    workers
-        See `advaudio.core.parallel.map_ordered`.
     examples
         How many clips to keep pictures of.
-    decibels_per_unit
-        dB of one unit of a picture; None leaves the decibel columns empty.
-    spectrogram_rows
-        First row and end of the rows that are in dB; None: all.
-    checkpoint_folder
-        Where finished chunks are kept, so that a killed run goes on where it was; the caller removes it.
+    layout
+        Of the pictures; None leaves the decibel columns empty.
 
     Raises
     ------
     AdvaudioError
-        If the attack, its settings, the ladder, the pictures or the labels are wrong.
+        If the pictures or a model are not fit to be attacked.
     """
-    settings = dict(settings or {})
-    steps = [dict(step) for step in ladder]
-    samples = np.arange(len(labels)) if samples is None else np.asarray(samples)
-    labels = np.asarray(labels)
-    _check(name, settings, steps, seed, pictures, labels, samples)
-    attack = build_attack(name, {**settings, **steps[0]}, seed)
-    sources = dict(zip(MODELS, (original, robust), strict=True))
-    logits = {model: predict(source, pictures, devices[0]) for model, source in sources.items()}
-    classes = logits["original"].shape[1]
-    if attack.untargeted_only:
-        targets = np.full(len(labels), -1)
-    else:
-        targets = draw_targets(labels, samples, classes, seed)
+    resources = resources or Resources()
+    logits = {model: predict(models[model], clips.pictures, resources.devices[0]) for model in MODELS}
+    attack = schedule.attacks[0]
+    targets = np.full(len(clips.labels), -1)
+    if not attack.untargeted_only:
+        targets = draw_targets(clips, logits["original"].shape[1], schedule.seed)
     states = {}
-    for model, source in sources.items():
-        predicted = logits[model].argmax(1)
-        correct = predicted == labels
-        states[model] = _Progressing(
-            source=source,
-            digest=model_digest(source),
-            predicted=predicted,
-            correct=correct,
-            remaining=np.flatnonzero(correct),
-            starts=starting_points(pictures, predicted, labels, targets)
-            if attack.needs_starting_points
-            else None,
-            adversarial=np.array(pictures, dtype=np.float32),
-            found=np.zeros(len(labels), dtype=bool),
-            labels=np.full(len(labels), -1),
-            counts=np.zeros((len(labels), 4), dtype=np.int64),
-            rung=np.zeros(len(labels), dtype=np.int64),
-            finished=not correct.any(),
-        )
-    for number, step in enumerate(steps, start=1):
-        climbing = [state for state in states.values() if not state.finished]
-        if not climbing:
-            break
-        chunks = [
-            (state, rows) for state in climbing for rows in _split(state.remaining, _chunk_size(devices))
-        ]
-        tasks = [
-            Chunk(
-                attack=name,
-                settings={**settings, **step},
-                seed=seed,
-                model=state.source,
-                model_digest=state.digest,
-                pictures=np.asarray(pictures[rows], dtype=np.float32),
-                labels=labels[rows],
-                targets=targets[rows],
-                starting_points=None if state.starts is None else state.starts[rows],
-                checkpoint=checkpoint_folder,
-            )
-            for state, rows in chunks
-        ]
-        results = map_ordered(
-            run_chunk,
-            tasks,
-            workers=workers,
-            devices=devices,
-            progress=progress,
-            description=f"attack {name}, budget {number} of {len(steps)}",
-        )
-        for (state, rows), result in zip(chunks, results, strict=True):
-            _take(state, rows, result, number)
-        for state in climbing:
-            state.remaining = np.flatnonzero(state.correct & ~state.found)
-            rate = state.found.sum() / state.correct.sum()
-            state.finished = rate >= threshold - 1e-9
-    table = pd.concat(
-        [
-            _table(
-                model,
-                state,
-                pictures,
-                labels,
-                samples,
-                targets,
-                attack.norm,
-                decibels_per_unit,
-                spectrogram_rows,
-            )
-            for model, state in states.items()
-        ],
-        ignore_index=True,
-    )
-    kept = _choose_examples(labels, states["original"].correct & states["robust"].correct, examples)
+    for model in MODELS:
+        state = _begin(models[model], clips, logits[model].argmax(1))
+        if attack.needs_starting_points:
+            state.starts = starting_points(clips, state.predicted, targets)
+        states[model] = state
+    for step in range(len(schedule.attacks)):
+        unfinished = [state for state in states.values() if not state.finished(threshold)]
+        if unfinished:
+            _run_step(step, schedule, unfinished, clips, targets, resources)
+    tables = [
+        clip_table(model, state, clips, targets, norm=attack.norm, layout=layout)
+        for model, state in states.items()
+    ]
+    kept = _choose_examples(clips.labels, states["original"].correct & states["robust"].correct, examples)
     return AttackEvaluation(
-        name=name,
-        norm=attack.norm,
-        table=table,
-        ladder=steps,
-        examples=samples[kept],
-        clean=np.asarray(pictures[kept], dtype=np.float32),
+        name=schedule.name,
+        results=AttackResults(pd.concat(tables, ignore_index=True), attack.norm, schedule.budgets),
+        examples=clips.samples[kept],
+        clean=np.asarray(clips.pictures[kept], dtype=np.float32),
         adversarial={model: state.adversarial[kept] for model, state in states.items()},
     )
 
 
-def draw_targets(labels: Array, samples: Array, classes: int, seed: int) -> Array:
+def _begin(source: ModelSource, clips: AttackedClips, predicted: Array) -> _State:
+    number = len(clips.labels)
+    return _State(
+        source=source,
+        digest=model_digest(source),
+        predicted=predicted,
+        correct=predicted == clips.labels,
+        starts=None,
+        adversarial=np.array(clips.pictures, dtype=np.float32),
+        found=np.zeros(number, dtype=bool),
+        labels=np.full(number, -1),
+        counts=np.zeros((number, 4), dtype=np.int64),
+        budget_step=np.zeros(number, dtype=np.int64),
+    )
+
+
+def _run_step(
+    step: int,
+    schedule: BudgetSchedule,
+    states: Sequence[_State],
+    clips: AttackedClips,
+    targets: Array,
+    resources: Resources,
+) -> None:
+    """Attack the clips that are not fooled yet with the budget number `step`, from 0."""
+    chunks = []
+    for state in states:
+        remaining = np.flatnonzero(state.correct & ~state.found)
+        for start in range(0, len(remaining), resources.chunk_size):
+            chunks.append((state, remaining[start : start + resources.chunk_size]))
+    tasks = [
+        Chunk(
+            attack=schedule.attacks[step],
+            model=state.source,
+            depends_on=(schedule.digests[step], state.digest),
+            pictures=np.asarray(clips.pictures[rows], dtype=np.float32),
+            labels=clips.labels[rows],
+            targets=targets[rows],
+            starting_points=None if state.starts is None else state.starts[rows],
+            checkpoint=resources.checkpoints,
+        )
+        for state, rows in chunks
+    ]
+    results = map_ordered(
+        run_chunk,
+        tasks,
+        workers=resources.workers,
+        devices=resources.devices,
+        progress=resources.progress,
+        description=f"attack {schedule.name}, budget {step + 1} of {len(schedule.attacks)}",
+    )
+    for (state, rows), result in zip(chunks, results, strict=True):
+        state.take(rows, result, step + 1)
+
+
+def draw_targets(clips: AttackedClips, classes: int, seed: int) -> Array:
     """Draw a wrong class for each clip, each from its own stream (seed, sample number): (N,) int."""
-    drawn = [int(np.random.default_rng([seed, int(sample)]).integers(classes - 1)) for sample in samples]
+    drawn = [
+        int(np.random.default_rng([seed, int(sample)]).integers(classes - 1)) for sample in clips.samples
+    ]
     wrong = np.array(drawn, dtype=np.int64)
-    return wrong + (wrong >= labels)
+    return wrong + (wrong >= clips.labels)
 
 
-def starting_points(pictures: Array, predicted: Array, labels: Array, targets: Array) -> Array:
+def starting_points(clips: AttackedClips, predicted: Array, targets: Array) -> Array:
     """For each clip the nearest one (L2) that the model takes for its target, of that class if there is one.
 
     Returns
     -------
     ndarray
-        Like `pictures`, NaN where the model takes no clip for the target.
+        Like the pictures, NaN where the model takes no clip for the target.
     """
-    flat = np.asarray(pictures, dtype=np.float64).reshape(len(pictures), -1)
-    starts = np.full(pictures.shape, np.nan, dtype=np.float32)
+    flat = np.asarray(clips.pictures, dtype=np.float64).reshape(len(clips.pictures), -1)
+    starts = np.full(clips.pictures.shape, np.nan, dtype=np.float32)
     for row, target in enumerate(targets):
         usable = np.flatnonzero(predicted == target)
-        own = usable[labels[usable] == target]
+        own = usable[clips.labels[usable] == target]
         candidates = own if len(own) else usable
         if len(candidates):
             distance = np.square(flat[candidates] - flat[row]).sum(1)
-            starts[row] = pictures[candidates[distance.argmin()]]
+            starts[row] = clips.pictures[candidates[distance.argmin()]]
     return starts
-
-
-def _take(state: _Progressing, rows: Array, result: ChunkResult, rung: int) -> None:
-    state.counts[rows] += result.counts
-    state.rung[rows] = rung
-    won = rows[result.found]
-    state.adversarial[won] = result.adversarial[result.found]
-    state.labels[won] = result.labels[result.found]
-    state.found[won] = True
-
-
-def _table(
-    model: str,
-    state: _Progressing,
-    pictures: Array,
-    labels: Array,
-    samples: Array,
-    targets: Array,
-    norm: Norm,
-    decibels_per_unit: float | None,
-    spectrogram_rows: tuple[int, int] | None,
-) -> pd.DataFrame:
-    difference = state.adversarial.astype(np.float64) - np.asarray(pictures, dtype=np.float64)
-    flat = difference.reshape(len(labels), -1)
-    norms = {
-        "linf": np.abs(flat).max(1),
-        "l2": np.sqrt(np.square(flat).sum(1)),
-        "l0": (flat != 0).sum(1).astype(float),
-    }
-    missing = np.where(state.found, 0.0, np.nan)
-    own = np.where(state.found, norms[norm], np.where(state.correct, np.inf, np.nan))
-    rows = difference[:, slice(*spectrogram_rows) if spectrogram_rows else slice(None)].reshape(
-        len(labels), -1
-    )
-    decibels = np.nan if decibels_per_unit is None else decibels_per_unit
-    columns: dict[str, Any] = {
-        "model": np.full(len(labels), model, dtype=object),
-        "sample": samples,
-        "label": labels,
-        "predicted": state.predicted,
-        "target": targets,
-        "perturbation": own,
-        **{name: values + missing for name, values in norms.items()},
-        "decibels_peak": np.abs(rows).max(1) * decibels + missing,
-        "decibels_rms": np.sqrt(np.square(rows).mean(1)) * decibels + missing,
-        "adversarial_label": state.labels,
-        "rung": state.rung,
-    }
-    for column, name in enumerate(("forwards", "backwards", "queries", "iterations")):
-        columns[name] = state.counts[:, column]
-    return pd.DataFrame(columns)[list(COLUMNS)]
 
 
 def _choose_examples(labels: Array, usable: Array, count: int) -> Array:
@@ -334,35 +277,3 @@ def _choose_examples(labels: Array, usable: Array, count: int) -> Array:
     rows = np.flatnonzero(usable)
     turn = pd.Series(labels[rows]).groupby(labels[rows]).cumcount().to_numpy()
     return rows[np.lexsort((rows, labels[rows], turn))][:count]
-
-
-def _split(rows: Array, size: int) -> list[Array]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def _chunk_size(devices: Sequence[str]) -> int:
-    return CHUNK_ON_CPU if tuple(devices) == ("cpu",) else CHUNK_ON_GPU
-
-
-def _check(
-    name: str,
-    settings: Mapping[str, Any],
-    ladder: Sequence[Mapping[str, Any]],
-    seed: int,
-    pictures: Array,
-    labels: Array,
-    samples: Array,
-) -> None:
-    if not ladder:
-        raise AdvaudioError(
-            f"The attack {name} has no budget; give its ladder at least one step ({{}} will do)."
-        )
-    for step in ladder:
-        build_attack(name, {**settings, **step}, seed)
-    if pictures.ndim != 3 or len(pictures) != len(labels) or len(labels) != len(samples) or not len(labels):
-        raise AdvaudioError(
-            f"The attack {name} needs test pictures (clips, height, width) and one label and number each, "
-            f"got shapes {pictures.shape}, {labels.shape} and {samples.shape}."
-        )
-    if len(np.unique(samples)) != len(samples):
-        raise AdvaudioError(f"The attack {name} got two pictures with the same sample number.")

@@ -17,11 +17,27 @@ from advaudio.models.model_file import read_metadata
 
 @dataclass(frozen=True)
 class AttackedClips:
-    """Pictures (N, height, width) float32 in [0, 1], labels (N,), and rows (N,) in the array of pictures."""
+    """Pictures (N, height, width) float32 in [0, 1], labels (N,), and rows (N,) in the array of pictures.
+
+    Raises
+    ------
+    AdvaudioError
+        If there is no clip, not one label and row for each, or the same row twice.
+    """
 
     pictures: NDArray[np.float32]
     labels: NDArray[np.int64]
     samples: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        clips = len(self.pictures)
+        if self.pictures.ndim != 3 or not clips or not clips == len(self.labels) == len(self.samples):
+            raise AdvaudioError(
+                "An attack needs test pictures (clips, height, width) and one label and sample number for each, "
+                f"got shapes {self.pictures.shape}, {self.labels.shape} and {self.samples.shape}."
+            )
+        if len(np.unique(self.samples)) != clips:
+            raise AdvaudioError("An attack got two pictures with the same sample number.")
 
 
 def read_attacked_clips(

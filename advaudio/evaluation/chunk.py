@@ -2,54 +2,50 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-import hashlib
-import inspect
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
-from advaudio.attack_interface.base import Attack, Goal, Outcome
-from advaudio.attack_interface.registry import make_attack
+from advaudio.attack_interface.base import Attack
+from advaudio.attack_interface.problem import Goal, Outcome
 from advaudio.core import parallel
 from advaudio.core.determinism import exact_attack
-from advaudio.core.files import atomic_path, library_writes
-from advaudio.models import classifier, model_file, registry, resnet56
-from advaudio.models.model_file import load_model, read_metadata
-from advaudio.models.registry import own_code
-from advaudio.robustness.fooling_curve import Array
-
-NETWORKS = (classifier, model_file, registry, resnet56)
-"""Modules that the published networks are made of."""
-ModelSource = Path | nn.Module
-"""A model file, or a module (in tests and notebooks)."""
+from advaudio.core.resume import digest_of, written_whole
+from advaudio.evaluation.model_source import ModelSource, load
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A task. Pictures are (n, height, width) float32; starting points likewise, NaN where there are none.
+    """A task.
 
-    `checkpoint` is a folder in which the result is kept under a digest of everything that it depends on.
+    Attributes
+    ----------
+    attack, model
+        What attacks, and what is attacked.
+    depends_on
+        Digests of everything that the result depends on, but for the arrays and the device.
+    pictures, labels, targets
+        (n, height, width) float32 in [0, 1], and (n,) int.
+    starting_points
+        Like the pictures, NaN where there are none; None for an attack that needs none.
+    checkpoint
+        Folder in which the result is kept; None: it is not.
     """
 
-    attack: str
-    settings: Mapping[str, Any]
-    seed: int
+    attack: Attack
     model: ModelSource
-    model_digest: str
-    pictures: Array
-    labels: Array
-    targets: Array
-    starting_points: Array | None = None
+    depends_on: tuple[str, ...]
+    pictures: NDArray[Any]
+    labels: NDArray[Any]
+    targets: NDArray[Any]
+    starting_points: NDArray[Any] | None = None
     checkpoint: Path | None = None
 
 
@@ -57,23 +53,15 @@ class Chunk:
 class ChunkResult:
     """Adversarial pictures (the clean ones where `found` is False), their labels, and the counts (n, 4)."""
 
-    adversarial: Array
-    found: Array
-    labels: Array
-    counts: Array
-
-
-def build_attack(name: str, settings: Mapping[str, Any], seed: int) -> Attack:
-    """Build an attack by name; one with a `seed` gets this one, unless its settings say otherwise."""
-    attack = make_attack(name, **settings)
-    if "seed" in inspect.signature(type(attack)).parameters and "seed" not in settings:
-        attack = make_attack(name, **settings, seed=seed)
-    return attack
+    adversarial: NDArray[Any]
+    found: NDArray[Any]
+    labels: NDArray[Any]
+    counts: NDArray[Any]
 
 
 def run_chunk(task: Chunk) -> ChunkResult:
     """Attack the clips of one task on the worker's device, or read the result that an earlier run left."""
-    kept = task.checkpoint / f"{digest(task)}.safetensors" if task.checkpoint else None
+    kept = task.checkpoint / f"{_name(task)}.safetensors" if task.checkpoint else None
     if kept is not None:
         earlier = _read(kept)
         if earlier is not None:
@@ -82,63 +70,23 @@ def run_chunk(task: Chunk) -> ChunkResult:
     with exact_attack(device):
         result = _attack(task, load(task.model, str(device)), device)
     if kept is not None:
-        with atomic_path(kept) as temporary, library_writes():
+        with written_whole(kept) as temporary:
             save_file({name: np.ascontiguousarray(value) for name, value in vars(result).items()}, temporary)
     return result
 
 
-def digest(task: Chunk) -> str:
-    """Name everything that a task's result depends on, the code of the attack and of the networks included."""
-    attack = build_attack(task.attack, task.settings, task.seed)
-    code = [Path(inspect.getfile(kind)).read_bytes() for kind in type(attack).__mro__ if _ours(kind)]
-    code += [Path(inspect.getfile(module)).read_bytes() for module in NETWORKS]
-    code.append(Path(__file__).read_bytes())
-    described = json.dumps(
-        [task.attack, dict(task.settings), task.seed, task.model_digest, torch.__version__]
-    )
-    whole = hashlib.sha256(described.encode() + parallel.device().split(":")[0].encode())
-    arrays = [task.pictures, task.labels, task.targets, task.starting_points]
-    for part in [*code, *(np.ascontiguousarray(array).tobytes() for array in arrays if array is not None)]:
-        whole.update(hashlib.sha256(part).digest())
-    return whole.hexdigest()[:40]
-
-
-def model_digest(source: ModelSource) -> str:
-    """SHA-256 of a model file and a user's own code of the network, or of a module's parameters and buffers."""
-    whole = hashlib.sha256()
-    if isinstance(source, Path):
-        code = own_code(read_metadata(source)["model"])
-        for path in (source, code) if code else (source,):
-            with path.open("rb") as file:
-                whole.update(hashlib.file_digest(file, "sha256").digest())
-        return whole.hexdigest()
-    for name, value in source.state_dict().items():
-        whole.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return whole.hexdigest()
-
-
-def load(source: ModelSource, device: str) -> nn.Module:
-    """Return the model in evaluation mode on the device, its parameters out of the gradient's way."""
-    if isinstance(source, Path):
-        # A file written anew is another one: hashing it for every chunk would take longer than a small chunk.
-        file = source.stat() if source.exists() else None
-        return _load_file(source, file and (file.st_ino, file.st_mtime_ns), device)
-    model = copy.deepcopy(source).to(device).eval()
-    return model.requires_grad_(False)
-
-
-@functools.lru_cache(maxsize=2)
-def _load_file(path: Path, written: tuple[int, int] | None, device: str) -> nn.Module:
-    return load_model(path, device)
+def _name(task: Chunk) -> str:
+    described = [*task.depends_on, torch.device(parallel.device()).type]
+    return digest_of(described, arrays=[task.pictures, task.labels, task.targets, task.starting_points])[:40]
 
 
 def _attack(task: Chunk, model: nn.Module, device: torch.device) -> ChunkResult:
-    attack = build_attack(task.attack, task.settings, task.seed)
-    targeted = not attack.untargeted_only
+    targeted = not task.attack.untargeted_only
     pictures = _pictures(task.pictures, device)
     classes = torch.as_tensor(task.targets if targeted else task.labels, device=device, dtype=torch.int64)
     starts = None if task.starting_points is None else _pictures(task.starting_points, device)
-    outcome = _search(attack, model, pictures, Goal(classes, targeted, attack.confidence), starts)
+    goal = Goal(classes, targeted, task.attack.confidence)
+    outcome = _search(task.attack, model, pictures, goal, starts)
     with torch.no_grad():
         labels = model(outcome.adversarial).argmax(1)
     return ChunkResult(
@@ -157,21 +105,16 @@ def _search(attack: Attack, model: nn.Module, pictures: Tensor, goal: Goal, star
         if len(pictures) == 1:
             raise
     torch.cuda.empty_cache()
-    middle = len(pictures) // 2
-    parts = []
-    for part in (slice(0, middle), slice(middle, None)):
-        rows = torch.arange(len(pictures), device=pictures.device)[part]
-        parts.append(
-            _search(
-                attack, model, pictures[part], goal.select(rows), None if starts is None else starts[part]
-            )
-        )
+    halves = []
+    for rows in torch.arange(len(pictures), device=pictures.device).tensor_split(2):
+        own = None if starts is None else starts[rows]
+        halves.append(_search(attack, model, pictures[rows], goal.select(rows), own))
     return Outcome(
-        *(torch.cat([getattr(half, name) for half in parts]) for name in ("adversarial", "found", "counts"))
+        *(torch.cat([getattr(half, name) for half in halves]) for name in ("adversarial", "found", "counts"))
     )
 
 
-def _pictures(array: Array, device: torch.device) -> Tensor:
+def _pictures(array: NDArray[Any], device: torch.device) -> Tensor:
     return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=device)[:, None]
 
 
@@ -180,7 +123,3 @@ def _read(path: Path) -> ChunkResult | None:
         return ChunkResult(**load_file(path))
     except (OSError, SafetensorError, TypeError):
         return None
-
-
-def _ours(kind: type) -> bool:
-    return issubclass(kind, Attack)

@@ -14,17 +14,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from advaudio.attack_interface.base import Goal, column
-from advaudio.attacks.bim import bim
+from advaudio.attack_interface.base import column
+from advaudio.attack_interface.problem import Goal, Problem
+from advaudio.attacks.bim import Bim
 from advaudio.core.determinism import exact_attack
 from advaudio.core.parallel import device as task_device
 from advaudio.core.parallel import map_ordered
 from advaudio.core.progress import Progress, silent
-from advaudio.evaluation.chunk import ModelSource, load
+from advaudio.evaluation.model_source import ModelSource, load
 from advaudio.evaluation.preflight import share_without_gradient
-from advaudio.robustness.fooling_curve import Array
 
 CHECKS = (
     "gradients_do_not_vanish",
@@ -41,8 +42,8 @@ OutsideAttack = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
 
 def masking_checks(
     source: ModelSource,
-    pictures: Array,
-    labels: Array,
+    pictures: NDArray[Any],
+    labels: NDArray[Any],
     *,
     epsilons: Sequence[float] = (1 / 255, 2 / 255, 4 / 255, 8 / 255),
     steps: Sequence[int] = (5, 10, 20, 40),
@@ -149,8 +150,8 @@ def masking_checks(
 @dataclass(frozen=True)
 class _Task:
     model: Path
-    pictures: Array
-    labels: Array
+    pictures: NDArray[Any]
+    labels: NDArray[Any]
     epsilons: tuple[float, ...]
     steps: tuple[int, ...]
     restarts: int
@@ -160,8 +161,8 @@ class _Task:
 
 def check_models(
     models: Mapping[str, Path],
-    pictures: Array,
-    labels: Array,
+    pictures: NDArray[Any],
+    labels: NDArray[Any],
     *,
     epsilons: Sequence[float],
     steps: Sequence[int],
@@ -227,17 +228,13 @@ class _Probe:
             generator = torch.Generator(self.pictures.device).manual_seed(self.seed * 1000 + restart)
             noise = torch.rand(self.pictures.shape, generator=generator, device=self.pictures.device)
             start = (self.pictures + (2 * noise - 1) * epsilon).clamp(0, 1)
-        found, _ = bim(
-            self.model,
-            self.pictures,
-            Goal(self.labels, False),
-            self.pictures.new_full((len(self.pictures),), epsilon),
+        attack = Bim(
+            stop_early=True,
             steps=count,
             relative_step=2.5 / count if relative_step is None else relative_step,
-            stop_early=True,
-            ball="linf",
-            start=start,
         )
+        problem = Problem.of(self.model, self.pictures, Goal(self.labels, False))
+        found, _ = attack.within(problem, self.pictures.new_full((len(self.pictures),), epsilon), start=start)
         return self.holds(found, epsilon)
 
     def holds(self, adversarial: Tensor, epsilon: float) -> Tensor:

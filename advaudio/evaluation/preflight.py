@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from advaudio.core.determinism import exact_attack
 from advaudio.core.errors import AdvaudioError
-from advaudio.evaluation.chunk import ModelSource, load
-from advaudio.robustness.fooling_curve import Array
+from advaudio.evaluation.model_source import ModelSource, load
 
 BATCH = 64
 
 
-def predict(source: ModelSource, pictures: Array, device: str = "cpu") -> Array:
+def predict(source: ModelSource, pictures: NDArray[Any], device: str = "cpu") -> NDArray[Any]:
     """Logits (N, classes) of pictures (N, height, width) in [0, 1], after the cheap checks.
 
     Raises
@@ -75,7 +76,7 @@ def share_without_gradient(model: nn.Module, pictures: Tensor, labels: Tensor) -
         if not bool(flat.isfinite().all()):
             raise AdvaudioError(
                 f"The model {type(model).__name__} has gradients that are not finite, so no attack can follow them. "
-                "Mend the network (a root or a logarithm of zero?), or train it again."
+                "Correct the network (a root or a logarithm of zero?), or train it again."
             )
         missing += int((flat.abs().amax(1) == 0).sum())
     return missing / len(pictures)

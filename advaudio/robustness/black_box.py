@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from advaudio.robustness.clip_results import MODELS
+from advaudio.attack_interface.clip_results import MODELS
 from advaudio.robustness.fooling_curve import fooling_rate
 from advaudio.robustness.rho import aligned
 
@@ -21,7 +21,7 @@ def white_box_beats_black_box(
     Parameters
     ----------
     tables
-        Name of each attack to its table of clips (see `advaudio.robustness.clip_results`); an attack that
+        Name of each attack to its table of clips (see `advaudio.attack_interface.clip_results`); an attack that
         asked for scores and never for a gradient is a black-box one.
     tolerance
         By how much the black-box rate may be higher, as a share of the clips.

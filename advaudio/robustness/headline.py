@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from advaudio.robustness.clip_results import MODELS
+from advaudio.attack_interface.clip_results import MODELS, AttackResults
 from advaudio.robustness.fooling_curve import (
     Array,
     area_under_curve,
@@ -30,7 +31,29 @@ HEADLINE = {
     "robust_fooling_rate": "robust_fooling_rate_under_bound",
     "rho": "rho",
 }
-"""Name in the metrics file → name in the details: few enough for one screen of `dvc metrics show`."""
+"""Name in the metrics file → name in the details."""
+
+
+@dataclass(frozen=True)
+class StatisticsSettings:
+    """How the figures of an attack are computed.
+
+    Parameters
+    ----------
+    threshold
+        Fooling rate that defines ε₉₀ and the bound.
+    auc_epsilon_factor
+        The area under the curves ends at the bound times this.
+    bootstrap_samples
+        Draws of the clips for the 95 % intervals.
+    seed
+        Seed of those draws.
+    """
+
+    threshold: float = 0.9
+    auc_epsilon_factor: float = 2.0
+    bootstrap_samples: int = 1000
+    seed: int = 0
 
 
 def bound_of(original: Array, threshold: float) -> float | None:
@@ -44,19 +67,13 @@ def bound_of(original: Array, threshold: float) -> float | None:
     return epsilon
 
 
-def headline_metrics(
-    table: pd.DataFrame, *, threshold: float = 0.9, auc_epsilon_factor: float = 2.0
-) -> dict[str, float | None]:
+def headline_metrics(table: pd.DataFrame, settings: StatisticsSettings) -> dict[str, float | None]:
     """The same few figures for every attack, None where one is undefined.
 
     Parameters
     ----------
     table
-        See `advaudio.robustness.clip_results`.
-    threshold
-        Fooling rate that defines ε₉₀ and the bound.
-    auc_epsilon_factor
-        The area under the curves ends at the bound times this.
+        See `advaudio.attack_interface.clip_results`.
 
     Returns
     -------
@@ -67,45 +84,28 @@ def headline_metrics(
         threshold on both models). Rates from 0 to 1, perturbations in the attack's own norm.
     """
     original, robust = perturbations(table, "original"), perturbations(table, "robust")
-    statistics = _statistics(threshold, auc_epsilon_factor)
-    metrics = {name: value(original, robust) for name, value in statistics.items()}
-    return metrics if both_reach(original, robust, threshold) else {**metrics, "rho": None}
+    metrics = {name: value(original, robust) for name, value in _statistics(settings).items()}
+    return metrics if both_reach(original, robust, settings.threshold) else {**metrics, "rho": None}
 
 
-def detailed_metrics(
-    table: pd.DataFrame,
-    *,
-    norm: str,
-    ladder: Sequence[Mapping[str, Any]],
-    threshold: float = 0.9,
-    auc_epsilon_factor: float = 2.0,
-    bootstrap_samples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Everything about one attack: intervals, cost, decibels, budget used, other norms, curves.
-
-    Parameters
-    ----------
-    norm
-        The attack's own norm.
-    ladder
-        The budgets, cheapest first.
-    bootstrap_samples, seed
-        Of the 95 % intervals over clips.
-    """
+def detailed_metrics(results: AttackResults, settings: StatisticsSettings) -> dict[str, Any]:
+    """Everything about one attack: intervals, cost, decibels, budget used, other norms, curves."""
+    table, threshold = results.table, settings.threshold
     original, robust = perturbations(table, "original"), perturbations(table, "robust")
-    statistics = _statistics(threshold, auc_epsilon_factor)
     intervals: dict[str, list[float] | None] = {}
-    for name, value in statistics.items():
+    for name, value in _statistics(settings).items():
         interval = bootstrap_interval(
-            _paired(table, value), table["sample"].nunique(), samples=bootstrap_samples, seed=seed
+            _paired(table, value),
+            table["sample"].nunique(),
+            samples=settings.bootstrap_samples,
+            seed=settings.seed,
         )
         intervals[name] = None if interval is None else list(interval)
-    metrics = headline_metrics(table, threshold=threshold, auc_epsilon_factor=auc_epsilon_factor)
+    metrics = headline_metrics(table, settings)
     if metrics["rho"] is None:
         intervals["rho"] = None
     return {
-        "norm": norm,
+        "norm": results.norm,
         "threshold": threshold,
         "threshold_reached": {
             "original": reaches(original, threshold),
@@ -117,11 +117,13 @@ def detailed_metrics(
         "rho_l2": None
         if metrics["rho"] is None
         else rho(perturbations(table, "original", "l2"), perturbations(table, "robust", "l2")),
-        "models": {model: _model_details(table, model, ladder) for model in MODELS},
+        "models": {model: _model_details(results, model) for model in MODELS},
     }
 
 
-def _statistics(threshold: float, factor: float) -> dict[str, Statistic]:
+def _statistics(settings: StatisticsSettings) -> dict[str, Statistic]:
+    threshold, factor = settings.threshold, settings.auc_epsilon_factor
+
     def area(which: int) -> Statistic:
         def value(original: Array, robust: Array) -> float | None:
             bound = bound_of(original, threshold)
@@ -162,18 +164,21 @@ def _paired(table: pd.DataFrame, statistic: Statistic) -> Callable[[Array], floa
     return value
 
 
-def _model_details(table: pd.DataFrame, model: str, ladder: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _model_details(results: AttackResults, model: str) -> dict[str, Any]:
+    table, schedule = results.table, results.budget_schedule
     rows = table[(table["model"] == model) & table["perturbation"].notna()]
     fooled = rows[np.isfinite(rows["perturbation"].to_numpy(dtype=float))]
-    highest = int(rows["rung"].max()) if len(rows) else 0
+    highest = int(rows["budget_step"].max()) if len(rows) else 0
     epsilon, rate = curve(rows["perturbation"].to_numpy(dtype=float))
     return {
         "clips": int((table["model"] == model).sum()),
         "clips_attacked": len(rows),
         "clips_fooled": len(fooled),
-        "budget_used": dict(ladder[highest - 1]) if highest else None,
-        "rungs_used": highest,
-        "clips_by_rung": [int((rows["rung"] == rung + 1).sum()) for rung in range(len(ladder))],
+        "budget_used": dict(schedule[highest - 1]) if highest else None,
+        "budget_steps_used": highest,
+        "clips_by_budget_step": [
+            int((rows["budget_step"] == step + 1).sum()) for step in range(len(schedule))
+        ],
         "perturbation": {
             name: _summary(fooled[name])
             for name in ("perturbation", "linf", "l2", "l0", "decibels_peak", "decibels_rms")

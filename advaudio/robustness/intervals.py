@@ -18,7 +18,7 @@ def bootstrap_interval(
     coverage: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float] | None:
-    """Interval of a statistic when the clips are drawn anew, with replacement.
+    """Interval of a statistic over draws of the clips with replacement.
 
     Parameters
     ----------
@@ -27,11 +27,11 @@ def bootstrap_interval(
     clips
         How many clips there are.
     samples
-        Draws.
+        Number of draws.
     coverage
-        Of the interval, between 0 and 1.
+        Coverage of the interval, between 0 and 1.
     seed
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------

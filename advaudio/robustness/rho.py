@@ -61,7 +61,7 @@ def rho_over_attacks(tables: Mapping[str, pd.DataFrame], *, threshold: float = 0
     Parameters
     ----------
     tables
-        Name of each attack to its table of clips (see `advaudio.robustness.clip_results`).
+        Name of each attack to its table of clips (see `advaudio.attack_interface.clip_results`).
     threshold
         Fooling rate that both models must reach for an attack to be `comparable`.
     """

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from advaudio.robustness.clip_results import MODELS
+from advaudio.attack_interface.clip_results import MODELS
 from advaudio.robustness.fooling_curve import epsilon_at
 from advaudio.robustness.rho import aligned, perturbations
 

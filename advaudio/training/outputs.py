@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from advaudio.core.files import read_json, write_csv, write_json
+from advaudio.core.metrics_file import write_metrics
 from advaudio.core.progress import Progress, silent
 from advaudio.training.accuracy import accuracy_over_folds, drop_ratio
 from advaudio.training.checkpoints import remove_finished
@@ -86,7 +87,7 @@ def train_and_write(
         on_epoch=on_epoch,
     )
     write_tables(result, files.tables, class_names)
-    write_json(files.metrics, training_metrics(result, clean_accuracy))
+    write_metrics(files.metrics, training_metrics(result, clean_accuracy), shown=["accuracy"])
     remove_finished(files.checkpoints)
     return result
 

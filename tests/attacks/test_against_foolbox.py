@@ -8,9 +8,10 @@ import torch
 from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor, nn
 
-from advaudio.attack_interface.base import Attack, Goal, perturbation_norm
+from advaudio.attack_interface.base import Attack, perturbation_norm
+from advaudio.attack_interface.problem import Goal, Problem
 from advaudio.attacks import carlini_wagner
-from advaudio.attacks.bim import Bim, bim
+from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool
 from advaudio.attacks.jsma import Jsma
@@ -46,16 +47,9 @@ def test_bim_b_takes_the_steps_of_foolbox(
     theirs = peer(rel_stepsize=0.1, steps=20).run(
         foolbox.PyTorchModel(model, bounds=(0, 1)), pictures, criterion, epsilon=epsilon
     )
-    ours, found = bim(
-        model,
-        pictures,
-        Goal(targets_of(labels) if targeted else labels, targeted),
-        torch.full((len(pictures),), epsilon),
-        steps=20,
-        relative_step=0.1,
-        stop_early=False,
-        ball=ball,  # type: ignore[arg-type]
-    )
+    goal = Goal(targets_of(labels) if targeted else labels, targeted)
+    attack = Bim(stop_early=False, steps=20, relative_step=0.1, ball=ball)  # type: ignore[arg-type]
+    ours, found = attack.within(Problem.of(model, pictures, goal), torch.full((len(pictures),), epsilon))
     assert (ours - theirs).abs().max() < 1e-5
     predicted = model(theirs).argmax(1)
     expected = predicted == targets_of(labels) if targeted else predicted != labels
@@ -122,7 +116,7 @@ def test_last_descent_takes_back_what_does_not_matter() -> None:
     noise = 0.004 * torch.randn(8, 32 * 32, generator=generator)
     direction = (weight[1] / length)[None]
     noisy = pictures + (1.05 * nearest[:, None] * direction + noise).reshape(pictures.shape)
-    walk = carlini_wagner._Walk(pictures, Goal(torch.ones(8).long(), True), 1.0, (0.0, 1.0))
+    walk = carlini_wagner._Walk(Problem.of(model, pictures, Goal(torch.ones(8).long(), True)), 1.0)
     norms = perturbation_norm(noisy - pictures, "l2")
     # Where the loss is least, c·‖w‖ = 2·‖δ‖.
     walk.go_on_from(noisy, norms, 1.5 * 2 * nearest / length)

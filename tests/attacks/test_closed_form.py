@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advaudio.attack_interface.base import Goal
+from advaudio.attack_interface.problem import Goal
 from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool

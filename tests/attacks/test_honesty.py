@@ -10,16 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advaudio.attack_interface.base import (
-    BACKWARDS,
-    FORWARDS,
-    QUERIES,
-    Attack,
-    Goal,
-    Meter,
-    Model,
-    perturbation_norm,
-)
+from advaudio.attack_interface.base import Attack, perturbation_norm
+from advaudio.attack_interface.problem import BACKWARDS, FORWARDS, QUERIES, Goal, Problem
 from advaudio.attack_interface.registry import make_attack
 from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
@@ -97,17 +89,9 @@ def test_an_example_that_does_not_hold_is_dropped(case: Case) -> None:
     class Liar(Attack):
         norm = "linf"
 
-        def _search(
-            self,
-            model: Model,
-            pictures: Tensor,
-            goal: Goal,
-            *,
-            bounds: tuple[float, float],
-            meter: Meter,
-            starting_points: Tensor | None,
-        ) -> tuple[Tensor, Tensor]:
-            return pictures + 0.5, torch.ones(len(pictures), dtype=torch.bool)
+        def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
+            found = torch.ones(len(problem.pictures), dtype=torch.bool)
+            return problem.pictures + 0.5, found
 
     model, pictures, labels = case
     outcome = Liar().search(model, pictures, Goal(labels, False))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from advaudio.core.errors import AdvaudioError
-from advaudio.evaluation import attacked_clips as test_clips
+from advaudio.evaluation.attacked_clips import AttackedClips, read_attacked_clips
 from advaudio.models.model_file import save_model
 from advaudio.models.registry import build_model
 
@@ -33,11 +33,9 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(
-    folder: Path, robust: str = "robust", at_most: int | None = None, seed: int = 0
-) -> test_clips.AttackedClips:
+def read(folder: Path, robust: str = "robust", at_most: int | None = None, seed: int = 0) -> AttackedClips:
     names = ("pictures.npy", "split.csv", "original.safetensors", f"{robust}.safetensors")
-    return test_clips.read_attacked_clips(*(folder / name for name in names), at_most=at_most, seed=seed)
+    return read_attacked_clips(*(folder / name for name in names), at_most=at_most, seed=seed)
 
 
 def test_all_test_clips_of_the_models_fold(files: Path) -> None:

@@ -145,9 +145,9 @@ def _read_inputs(arena: Arena, stage: Stage) -> list[str]:
     """Inputs that the stage reads: not the representation that is not selected, nor other files of a folder."""
     unread = {
         "append": ("data/stft/*",),
-        "rho": ("*/details.json", "*/fooling_curve.csv", "*/examples/*"),
+        "rho": ("*/examples/*",),
         # Sound is made of STFT pictures alone, and of the tables only what the details do not hold.
-        "report": ("data/augmented/*", "outputs/attacks/*/clips.csv", "*/fooling_curve.csv"),
+        "report": ("data/augmented/*", "outputs/attacks/*/clips.csv", "*/attack.json", "*/fooling_curves/*"),
     }.get(stage.name, ())
     return [name for name in stage.inputs if not any(fnmatch(name, pattern) for pattern in unread)]
 

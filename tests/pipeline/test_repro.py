@@ -11,13 +11,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from advaudio.core.metrics_file import all_metrics
 from tests.pipeline.clone import Clone, stages_run
 from tests.pipeline.tiny import ATTACK_STAGES, ATTACKS, OWN_MODEL, STAGE_NAMES
 
 pytestmark = pytest.mark.pipeline
 
 AFTER_SPLIT = ["train", "train_fgsm", *ATTACK_STAGES, "masking", "rho", "report"]
-ATTACK_METRICS = {"fooling_rate", "auc", "epsilon_90", "perturbation", "robust_fooling_rate", "rho"}
+SHOWN_OF_ATTACKS = {"fooling_rate", "epsilon_90", "robust_fooling_rate", "rho"}
+MORE_OF_ATTACKS = {"auc", "perturbation"}
+COLUMNS_OF_A_SCREEN = 120
 
 
 def _metrics(clone: Clone) -> dict[str, Any]:
@@ -141,24 +144,59 @@ def test_every_stage_left_its_metrics_under_stable_names(clone: Clone) -> None:
         "metrics/rho.json",
         *(f"metrics/attacks/{name}.json" for name in ATTACKS),
     }
-    training = {"accuracy", "accuracy_std", "accuracy_best", "test_clips"}
-    assert set(metrics["metrics/train.json"]) == training
-    assert set(metrics["metrics/train_fgsm.json"]) == training | {"drop_ratio", "collapsed_folds"}
+    training = {"accuracy_std", "accuracy_best", "test_clips"}
+    assert _below_more(clone, "train") == training
+    assert _below_more(clone, "train_fgsm") == training | {"drop_ratio", "collapsed_folds"}
+    assert _below_more(clone, "masking") == {"original_failed_checks", "robust_failed_checks"}
+    assert metrics["metrics/masking.json"]["failed"] >= 0
     assert 0 < metrics["metrics/train.json"]["accuracy"] <= 1
     split = pd.read_csv(clone.folder / "data" / "split.csv")
     tested = (split.filter(like="fold_") == "test").any(axis="columns")
-    assert metrics["metrics/train.json"]["test_clips"] == tested.sum()
+    train = json.loads((clone.folder / "metrics" / "train.json").read_text(encoding="utf-8"))
+    assert all_metrics(train)["test_clips"] == tested.sum()
     for name in ATTACKS:
         own = metrics[f"metrics/attacks/{name}.json"]
         # DVC leaves out what is null: an attack that never reached the threshold has no epsilon_90.
-        assert {"fooling_rate"} <= set(own) <= ATTACK_METRICS
+        assert {"fooling_rate"} <= set(own) <= SHOWN_OF_ATTACKS
         assert 0 <= own["fooling_rate"] <= 1
+        assert _below_more(clone, f"attacks/{name}") == MORE_OF_ATTACKS
+
+
+def _below_more(clone: Clone, name: str) -> set[str]:
+    content = json.loads((clone.folder / "metrics" / f"{name}.json").read_text(encoding="utf-8"))
+    return all_metrics(content).keys() - content.keys()
+
+
+def test_metrics_fit_a_screen(clone: Clone) -> None:
+    table = clone.run("dvc", "metrics", "show").stdout.splitlines()
+    assert len(table) == 1 + len(_metrics(clone))
+    assert max(len(line) for line in table) <= COLUMNS_OF_A_SCREEN
+
+
+def test_a_setting_of_the_statistics_reruns_them_and_no_attack(clone: Clone) -> None:
+    for change in ("evaluation.bootstrap_samples=60", "evaluation.auc_epsilon_factor=3.0"):
+        result = clone.run("dvc", "exp", "run", "--set-param", change)
+        assert stages_run(result.stdout) == ["rho", "report"]
+        _back_to_baseline(clone)
+    # What is left of an attack that is not asked for any more would be a metric of nothing.
+    assert {path.stem for path in (clone.folder / "metrics" / "attacks").iterdir()} == set(ATTACKS)
+    result = clone.run("dvc", "exp", "run", "--set-param", "evaluation.bootstrap_samples=60")
+    assert stages_run(result.stdout) == []
+    assert result.stdout.count("is cached - skipping run") == 2
+    _back_to_baseline(clone)
 
 
 def test_plots_and_report_are_made(clone: Clone) -> None:
     plots = json.loads(clone.run("dvc", "plots", "show", "--json").stdout)
     assert not plots.get("errors"), plots["errors"]
-    assert len(plots["data"]) >= 9
+    curves = {name for name in plots["data"] if name.startswith("outputs/robustness/fooling_curves")}
+    assert curves == {f"outputs/robustness/fooling_curves/{name}.csv" for name in ATTACKS}
+    for name in curves:
+        (drawn,) = plots["data"][name]
+        points = drawn["content"]["data"]["values"]
+        assert {point["field"] for point in points} == {"original", "robust"}
+        assert Path(name).name in json.dumps(drawn["content"]["title"])
+    assert len(plots["data"]) == len(curves) + 3
     page = (clone.folder / "report" / "report.html").read_text(encoding="utf-8")
     # Six attacks' curves, learning curves, two confusion matrices, examples.
     assert page.count("<svg") == len(ATTACKS) + 4

@@ -12,16 +12,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from advaudio.attack_interface.base import Norm
+from advaudio.attack_interface.clip_results import COLUMNS, AttackResults
+from advaudio.attack_interface.problem import Norm
 from advaudio.core.files import write_json
 from advaudio.evaluation.attack_evaluation import AttackEvaluation
-from advaudio.evaluation.outputs import write_attack
 from advaudio.report.cells.cell import Cell, cell_of
-from advaudio.robustness.clip_results import COLUMNS
-from advaudio.robustness.headline import detailed_metrics
+from advaudio.robustness.headline import StatisticsSettings, detailed_metrics
+from advaudio.robustness.outputs import write_statistics
 from advaudio.robustness.rho import rho_over_attacks
 from advaudio.robustness.worst_case import worst_case
-from stages.rho import main as rho_stage
 
 PARAMS: dict[str, Any] = yaml.safe_load(
     (Path(__file__).resolve().parents[2] / "params.yaml").read_text(encoding="utf-8")
@@ -29,8 +28,8 @@ PARAMS: dict[str, Any] = yaml.safe_load(
 NORMS: dict[str, Norm] = {"bim_a": "linf", "cwa": "l2"}
 CLIPS = 200
 SIZE = (8, 10)
-LADDER = [{"steps": 5}]
-BOOTSTRAP_SAMPLES = 25
+BUDGETS = [{"steps": 5}]
+STATISTICS = StatisticsSettings(bootstrap_samples=25)
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,7 @@ class Settings:
             pictures = generator.uniform(size=(2, *SIZE)).astype(np.float32)
             yield AttackEvaluation(
                 name=name,
-                norm=norm,
-                table=pd.concat(tables, ignore_index=True),
-                ladder=LADDER,
+                results=AttackResults(pd.concat(tables, ignore_index=True), norm, BUDGETS),
                 examples=np.array([0, 1]),
                 clean=pictures,
                 adversarial={
@@ -113,16 +110,12 @@ class Settings:
 def made_cell(**settings: Any) -> Cell:
     """A cell with these `Settings`, without files."""
     made = Settings(**settings)
-    tables = {found.name: found.table for found in made.evaluations()}
+    results = {found.name: found.results for found in made.evaluations()}
+    tables = {name: found.table for name, found in results.items()}
     record = {
         "params": made.params,
         "training": made.training,
-        "attacks": {
-            name: detailed_metrics(
-                table, norm=NORMS[name], ladder=LADDER, bootstrap_samples=BOOTSTRAP_SAMPLES
-            )
-            for name, table in tables.items()
-        },
+        "attacks": {name: detailed_metrics(found, STATISTICS) for name, found in results.items()},
         "rho": {**asdict(rho_over_attacks(tables)), "worst_case": worst_case(tables)},
     }
     return cell_of(record, "-".join(str(value) for value in settings.values()) or "cell")
@@ -136,17 +129,17 @@ def write_cell(folder: Path, **settings: Any) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(made.params), encoding="utf-8")
     write_json(metrics / "train.json", made.training["original"])
     write_json(metrics / "train_fgsm.json", made.training["robust"])
+    results = {}
     for found in made.evaluations():
-        write_attack(
-            found,
-            outputs / "attacks" / found.name,
-            metrics / "attacks" / f"{found.name}.json",
-            threshold=0.9,
-            auc_epsilon_factor=2.0,
-            bootstrap_samples=BOOTSTRAP_SAMPLES,
-            seed=0,
-        )
-    rho_stage(folder / "params.yaml", outputs / "attacks", outputs / "rho.json", metrics / "rho.json")
+        found.write(outputs / "attacks" / found.name)
+        results[found.name] = found.results
+    write_statistics(
+        results,
+        STATISTICS,
+        folder=outputs / "robustness",
+        metrics=metrics / "attacks",
+        mean_rho=metrics / "rho.json",
+    )
     return folder
 
 
@@ -167,7 +160,7 @@ def _table(model: str, smallest: np.ndarray[Any, Any], fooled: float, decibels: 
         "decibels_peak": np.where(found, 2 * decibels, np.nan),
         "decibels_rms": np.where(found, decibels, np.nan),
         "adversarial_label": np.where(found, 1 - labels, -1),
-        "rung": 1,
+        "budget_step": 1,
         **dict.fromkeys(("forwards", "backwards", "queries", "iterations"), 5),
     }
     return pd.DataFrame(columns)[list(COLUMNS)]

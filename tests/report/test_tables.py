@@ -238,7 +238,7 @@ def test_splits_stand_side_by_side() -> None:
     [
         ("params.yaml", "has no params.yaml"),
         ("metrics/train.json", "has no metrics/train.json"),
-        ("outputs/attacks/cwa/details.json", "has no outputs/attacks/cwa/details.json"),
+        ("outputs/robustness/cwa/details.json", "has no outputs/robustness/cwa/details.json"),
     ],
 )
 def test_unfinished_cells_are_refused_by_file(tmp_path: Path, missing: str, message: str) -> None:

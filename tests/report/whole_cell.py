@@ -11,7 +11,7 @@ import pandas as pd
 
 from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
 from advaudio.core.files import open_array, write_csv, write_json
-from advaudio.evaluation.outputs import EXAMPLES
+from advaudio.evaluation.attack_evaluation import EXAMPLES
 from advaudio.report.pages.cell_page import Files
 from advaudio.representations.stft import build_stft
 from tests.report.cells import NORMS, write_cell

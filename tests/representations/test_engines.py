@@ -67,7 +67,7 @@ def test_pitch_shifted_copies_agree_in_level_and_pitch(
     monkeypatch.setenv("ADVAUDIO_WORKERS", "1")
     pictures = {}
     for engine in ("fast", "librosa"):
-        augment(store.folder, tmp_path / engine, scales=(0.75, 1.5), engine=engine)  # type: ignore[arg-type]
+        augment(store.folder, tmp_path / engine, scales=(0.75, 1.5), engine=engine)
         copies = ClipStore.open(tmp_path / engine)
         assert copies.table["scale"].tolist() == [1.0, 0.75, 1.5] * 4
         build_stft(copies, tmp_path / f"{engine}.npy", clip_seconds=1.0)

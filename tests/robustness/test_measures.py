@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from advaudio.attack_interface.clip_results import AttackResults
 from advaudio.core.errors import AdvaudioError
 from advaudio.robustness.fooling_curve import (
     area_under_curve,
@@ -17,7 +18,7 @@ from advaudio.robustness.fooling_curve import (
     fooling_rate,
     mean_perturbation,
 )
-from advaudio.robustness.headline import detailed_metrics, headline_metrics
+from advaudio.robustness.headline import StatisticsSettings, detailed_metrics, headline_metrics
 from advaudio.robustness.intervals import bootstrap_interval
 from advaudio.robustness.rho import perturbations, rho, rho_over_attacks
 from advaudio.robustness.worst_case import worst_case
@@ -40,7 +41,7 @@ def table(
         for name in ("forwards", "queries", "iterations"):
             part[name] = 3
         part["backwards"] = backwards
-        part["rung"] = np.where(np.isnan(own), 0, 1)
+        part["budget_step"] = np.where(np.isnan(own), 0, 1)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
@@ -116,7 +117,9 @@ def test_perturbations_leave_out_clips_that_were_not_attacked() -> None:
 def test_headline_figures() -> None:
     original = [0.01 * k for k in range(1, 11)]
     robust = [0.02 * k for k in range(1, 10)] + [INF]
-    metrics = headline_metrics(table(original, robust), threshold=0.9, auc_epsilon_factor=2)
+    metrics = headline_metrics(
+        table(original, robust), StatisticsSettings(threshold=0.9, auc_epsilon_factor=2)
+    )
     assert metrics["fooling_rate"] == 1
     assert metrics["epsilon_90"] == pytest.approx(0.09)
     assert metrics["robust_fooling_rate_under_bound"] == 0.4
@@ -126,15 +129,17 @@ def test_headline_figures() -> None:
 
 
 def test_headline_has_the_same_keys_whatever_happened() -> None:
-    usual = headline_metrics(table([0.1] * 5, [0.2] * 5))
+    usual = headline_metrics(table([0.1] * 5, [0.2] * 5), StatisticsSettings())
     for case in (table([INF] * 3, [INF] * 3), table([NAN] * 3, [NAN] * 3), table([0.1], [INF])):
-        assert headline_metrics(case).keys() == usual.keys()
+        assert headline_metrics(case, StatisticsSettings()).keys() == usual.keys()
 
 
 def test_a_bound_that_was_never_reached_is_the_largest_that_succeeded() -> None:
     case = table([0.1, 0.3, INF, INF], [0.2, 0.4, INF, INF])
-    metrics = headline_metrics(case)
-    details = detailed_metrics(case, norm="linf", ladder=[{"steps": 1}], bootstrap_samples=20)
+    metrics = headline_metrics(case, StatisticsSettings())
+    details = detailed_metrics(
+        AttackResults(case, "linf", [{"steps": 1}]), StatisticsSettings(bootstrap_samples=20)
+    )
     assert metrics["epsilon_90"] is None
     assert details["threshold_reached"] == {"original": False, "robust": False}
     assert details["bound"] == 0.3
@@ -145,7 +150,9 @@ def test_details_are_plain_json() -> None:
     import json
 
     case = table([0.1, INF, NAN, 0.2], [0.3, 0.4, INF, NAN])
-    details = detailed_metrics(case, norm="linf", ladder=[{"steps": 1}, {"steps": 2}], bootstrap_samples=50)
+    details = detailed_metrics(
+        AttackResults(case, "linf", [{"steps": 1}, {"steps": 2}]), StatisticsSettings(bootstrap_samples=50)
+    )
     assert json.loads(json.dumps(details, allow_nan=False)) == details
     assert details["models"]["original"]["clips_attacked"] == 3
     assert details["models"]["original"]["clips_fooled"] == 2
@@ -177,7 +184,9 @@ def test_intervals_pair_the_two_models_by_clip() -> None:
     """ρ is exactly 2 for every clip, so its interval is a point, though the clips differ a hundredfold."""
     original = list(np.geomspace(0.01, 1, 30))
     case = table(original, [2 * value for value in original])
-    interval = detailed_metrics(case, norm="linf", ladder=[{}], bootstrap_samples=50)["intervals_95"]["rho"]
+    interval = detailed_metrics(AttackResults(case, "linf", [{}]), StatisticsSettings(bootstrap_samples=50))[
+        "intervals_95"
+    ]["rho"]
     assert interval == pytest.approx((2.0, 2.0))
 
 

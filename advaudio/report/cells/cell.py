@@ -6,8 +6,8 @@ A cell is read from a tree of files (see `sources`) or from a *record*, one JSON
 |---|---|
 | `params` | params.yaml of the run |
 | `training` | `original` and `robust`: metrics/train.json and metrics/train_fgsm.json |
-| `attacks` | name of each attack → outputs/attacks/<name>/details.json; of a tree without outputs/ just its `metrics`; empty if only the trainings were run |
-| `rho` | outputs/rho.json; of a tree without outputs/ just its `mean` |
+| `attacks` | name of each attack → outputs/robustness/<name>/details.json; of a tree without outputs/ just its `metrics`; empty if only the trainings were run |
+| `rho` | outputs/robustness/rho.json; of a tree without outputs/ just its `mean` |
 | `masking` | outputs/masking.json, if there is one |
 | `what`, `command`, `commit`, `hardware`, `software`, `date`, `seconds` | where it comes from; each may be missing |
 """
@@ -20,19 +20,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from advaudio.attack_interface.clip_results import MODELS
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.metric_names import PGD_ACCURACY_AT
+from advaudio.core.metrics_file import all_metrics
 from advaudio.report.cells.estimates import Estimate, difference, mean, share_of_clips
 from advaudio.report.cells.sources import Folder, Source, find_json, need_json, need_params
 from advaudio.report.cells.words import dataset_name, model_name, representation_name
-from advaudio.robustness.clip_results import MODELS
 from advaudio.robustness.headline import HEADLINE
 
 TRAININGS = {"original": "train", "robust": "train_fgsm"}
 """Model → the stage that trains it, which names its metrics and outputs."""
 
-DETAILS = "outputs/attacks/{attack}/details.json"
-RHO = "outputs/rho.json"
+DETAILS = "outputs/robustness/{attack}/details.json"
+RHO = "outputs/robustness/rho.json"
+EARLIER = {DETAILS: "outputs/attacks/{attack}/details.json", RHO: "outputs/rho.json"}
+"""Where trees of earlier commits have them."""
 MASKING = "outputs/masking.json"
 PROVENANCE = ("what", "command", "commit", "hardware", "software", "date", "seconds")
 
@@ -182,16 +185,28 @@ def read_record(source: Source) -> Record:
     record: Record = {
         **source.provenance,
         "params": params,
-        "training": {model: need_json(source, f"metrics/{stage}.json") for model, stage in TRAININGS.items()},
+        "training": {
+            model: all_metrics(need_json(source, f"metrics/{stage}.json"))
+            for model, stage in TRAININGS.items()
+        },
     }
-    if find_json(source, DETAILS.format(attack=names[0])) is None:
+    earlier = find_json(source, EARLIER[DETAILS].format(attack=names[0])) is not None
+    details, rho = (EARLIER[place] if earlier else place for place in (DETAILS, RHO))
+    if find_json(source, details.format(attack=names[0])) is None:
         record["rho"] = {"mean": need_json(source, "metrics/rho.json", "rho")["rho"]}
         record["attacks"] = {name: _headline(source, name) for name in names}
     else:
-        record["rho"] = need_json(source, RHO)
-        record["attacks"] = {name: need_json(source, DETAILS.format(attack=name)) for name in names}
+        record["rho"] = need_json(source, rho)
+        record["attacks"] = {name: need_json(source, details.format(attack=name)) for name in names}
     masking = find_json(source, MASKING)
     return record if masking is None else {**record, "masking": masking}
+
+
+def _places_of_statistics(source: Source, attack: str) -> tuple[str, str]:
+    """Folder of the attacks' details and file of ρ; in trees of earlier commits they lie elsewhere."""
+    if source.read(f"outputs/attacks/{attack}/details.json") is None:
+        return "outputs/robustness", "outputs/robustness/rho.json"
+    return "outputs/attacks", "outputs/rho.json"
 
 
 def read_cell(source: Source) -> Cell:
@@ -281,7 +296,7 @@ def _without_folders(value: Any, key: str = "") -> Any:
 
 
 def _headline(source: Source, attack: str) -> Record:
-    metrics = need_json(source, f"metrics/attacks/{attack}.json")
+    metrics = all_metrics(need_json(source, f"metrics/attacks/{attack}.json"))
     return {"metrics": {key: metrics[name] for name, key in HEADLINE.items() if name in metrics}}
 
 

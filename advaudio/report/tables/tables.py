@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from advaudio.attack_interface.clip_results import MODELS
 from advaudio.report.cells.cell import Cell
 from advaudio.report.cells.estimates import Estimate
 from advaudio.report.cells.grid import Grid, Merged
 from advaudio.report.cells.paper import BOLD_CELLS, BoldCell
 from advaudio.report.cells.words import dataset_name, model_name, representation_name
-from advaudio.robustness.clip_results import MODELS
 
 Best = Literal["highest", "lowest"]
 LEADING_COLUMNS = ("data", "representation", "measure")

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from advaudio.attack_interface.clip_results import MODELS
 from advaudio.report.cells.grid import Grid, Merged
 from advaudio.report.cells.words import dataset_name, model_name, representation_name
 from advaudio.report.pages.figures import INK, ORIGINAL, ROBUST, STYLE, THIRD
-from advaudio.robustness.clip_results import MODELS
 
 # Okabe and Ito's palette; the shapes tell the models apart without colours.
 COLOURS = (ORIGINAL, ROBUST, THIRD, "#CC79A7", "#E69F00", "#56B4E9")
