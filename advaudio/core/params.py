@@ -1,7 +1,7 @@
 """The schema of params.yaml, and the one function that reads it.
 
-Every key is declared here with its type and range, so a misspelt key, a value of the wrong type
-(PyYAML reads `1e-3` as text) or an unknown name is refused before any work is done.
+Every key is declared here with its type and range, so a misspelt key, a value of the wrong type or an unknown
+name is refused before any work is done.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.yaml_files import looks_like_number, parse_yaml
 
 REPRESENTATIONS = ("stft", "dwt", "stft_tonnetz", "dwt_tonnetz")
 MODELS = ("alexnet", "googlenet", "resnet18", "resnet34", "resnet56", "vgg16")
@@ -250,19 +251,19 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         the value found and what is valid.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise AdvaudioError(
             f"Could not read {path}: {error.strerror}. Run from the repository's top folder."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise AdvaudioError(f"{path} is not valid YAML: {error}. Mend that line.") from error
+        raise AdvaudioError(f"{path} is not valid YAML: {error}. Correct that line.") from error
     if not isinstance(content, dict):
         raise AdvaudioError(f"{path} must hold keys and values, but holds {type(content).__name__}.")
     try:
         return check(content)
     except AdvaudioError as error:
-        raise AdvaudioError(f"{path}: {error} Mend this and run the same command again.") from error
+        raise AdvaudioError(f"{path}: {error} Correct this and run the same command again.") from error
 
 
 def check(content: dict[str, Any]) -> Params:
@@ -289,8 +290,10 @@ def _explain(fault: Any) -> str:
     if kind == "missing":
         return f"`{key}` is missing"
     text = f"`{key}` is {value!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        text += f" (YAML reads {value} as text; write it with a point, such as 1.0e-3)"
+    if looks_like_number(value):
+        text += f" (quotes make it text: write {value} without them)"
+    elif kind == "bool_type" and value in ("yes", "no", "on", "off"):
+        text += " (write true or false)"
     return text
 
 

@@ -14,6 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.yaml_files import parse_yaml
 
 
 class Source(Protocol):
@@ -99,11 +100,6 @@ def need_params(source: Source) -> dict[str, Any]:
     if not isinstance(params, dict):
         raise AdvaudioError(f"params.yaml of {source.name} must hold keys and values.")
     return params
-
-
-def parse_yaml(content: bytes) -> Any:
-    """YAML by the fast C parser where PyYAML has it: a dvc.lock takes a second in Python."""
-    return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def need_table(source: Source, path: str, *columns: str, **options: Any) -> pd.DataFrame:
