@@ -24,7 +24,7 @@ from advaudio.core.parallel import emit, map_ordered
 from advaudio.core.progress import Progress, silent
 from advaudio.models.model_file import save_model
 from advaudio.models.pretrained import Pretrained, find_weights, load_pretrained
-from advaudio.models.registry import build_model, own_code
+from advaudio.models.registry import build_model, own_code, trial_model
 from advaudio.training.checkpoints import FINISHED, Checkpoint, file_digest, open_run, run_digest
 from advaudio.training.loop import Epoch, Plan, train
 from advaudio.training.measures import pgd_accuracies, score
@@ -203,7 +203,7 @@ def train_folds(
         )
 
     # Fails before any training where the model, its pretrained layers or the pictures do not fit.
-    trial = build_model(model, classes, facts.shape[1:])
+    trial = trial_model(model, classes, facts.shape[1:])
     start = load_pretrained(trial, model, pretrained)
     del trial
 
