@@ -15,10 +15,9 @@ from foolbox.attacks.base import MinimizationAttack, raise_if_kwargs, verify_inp
 from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor
 
+from advaudio.attack_interface.preflight import require_logits
+from advaudio.attack_interface.scaling import Model, Scaling
 from advaudio.core.errors import AdvaudioError
-
-Model = Callable[[Tensor], Tensor]
-"""Pictures (N, channels, height, width) to logits (N, classes): a `torch.nn.Module` or a Foolbox model."""
 
 Norm = Literal["linf", "l2", "l0"]
 
@@ -138,7 +137,7 @@ class Attack(MinimizationAttack):
         meter: Meter,
         starting_points: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Return (adversarial pictures, found) for the batch, adding to the meter."""
+        """Return (adversarial pictures, found) for the batch, adding to the meter; the bounds are always 0 and 1."""
 
     def search(
         self,
@@ -156,11 +155,11 @@ class Attack(MinimizationAttack):
         model
             Callable from pictures to logits.
         pictures
-            (N, channels, height, width) float, within `bounds`.
+            (N, channels, height, width) float of any precision, within `bounds`; the search is in float32 at least.
         goal
             What to reach.
         bounds
-            Lowest and highest value of a picture.
+            Lowest and highest value of a picture. Settings that are lengths are shares of their range.
         starting_points
             For attacks that start elsewhere (PIA): pictures that already meet the goal; a row of NaN says
             that there is none, and that sample fails.
@@ -168,16 +167,23 @@ class Attack(MinimizationAttack):
         Raises
         ------
         AdvaudioError
-            If the pictures leave the bounds, or the attack cannot pursue such a goal.
+            If the pictures are no floats or leave the bounds, or the attack cannot pursue such a goal.
         """
         self._check(pictures, goal, bounds, starting_points)
         meter = Meter(len(pictures), pictures.device)
         if len(pictures) == 0:
             return Outcome(pictures.clone(), torch.zeros(0, dtype=torch.bool), meter.counts)
-        adversarial, found = self._search(
-            model, pictures, goal, bounds=bounds, meter=meter, starting_points=starting_points
+        scaling = Scaling(model, pictures, bounds)
+        unit, found = self._search(
+            scaling.unit_model,
+            scaling.to_unit(pictures),
+            goal,
+            bounds=scaling.unit_bounds,
+            meter=meter,
+            starting_points=None if starting_points is None else scaling.to_unit(starting_points),
         )
-        found = found & self._verified(model, adversarial, goal, bounds, meter)
+        adversarial = scaling.from_unit(unit)
+        found = found & self._verified(scaling.exact_model, adversarial, goal, bounds, meter)
         return Outcome(torch.where(column(found), adversarial, pictures), found, meter.counts)
 
     def _verified(
@@ -209,6 +215,10 @@ class Attack(MinimizationAttack):
                 f"{name} needs pictures (samples, channels, height, width) with one class each, "
                 f"got shapes {tuple(pictures.shape)} and {tuple(goal.classes.shape)}."
             )
+        if not pictures.is_floating_point():
+            raise AdvaudioError(f"{name} got pictures of {pictures.dtype}; convert them to float32.")
+        if not (math.isfinite(bounds[0]) and math.isfinite(bounds[1]) and bounds[0] < bounds[1]):
+            raise AdvaudioError(f"{name} needs finite bounds, the lower one first, not {tuple(bounds)}.")
         if len(pictures) and not bool(((pictures >= bounds[0]) & (pictures <= bounds[1])).all()):
             raise AdvaudioError(
                 f"{name} got pictures outside [{bounds[0]}, {bounds[1]}] (or NaN); scale them."
@@ -224,11 +234,18 @@ class Attack(MinimizationAttack):
         starting_points: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Foolbox's entry: return the adversarial examples, and the clean inputs where there are none."""
+        """Foolbox's entry: return the adversarial examples, and the clean inputs where there are none.
+
+        Raises
+        ------
+        AdvaudioError
+            Also if the model cannot take these inputs, or gives probabilities instead of logits.
+        """
         raise_if_kwargs(kwargs)
         del early_stop
         pictures = raw(inputs)
         verify_input_bounds(eagerpy.astensor(pictures), model)
+        require_logits(model, pictures)
         outcome = self.search(
             model,
             pictures,

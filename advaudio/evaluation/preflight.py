@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from advaudio.core.determinism import exact_attack
 from advaudio.core.errors import AdvaudioError
 from advaudio.evaluation.chunk import ModelSource, load
+from advaudio.models.logits import why_no_logits
 from advaudio.robustness.fooling_curve import Array
 
 BATCH = 64
+FEW = 16
 
 
 def predict(source: ModelSource, pictures: Array, device: str = "cpu") -> Array:
@@ -23,7 +25,8 @@ def predict(source: ModelSource, pictures: Array, device: str = "cpu") -> Array:
     ------
     AdvaudioError
         If pictures leave [0, 1], the output is no (N, classes) of finite logits with at least two classes,
-        or the model gives one picture two answers (it is random, or not in evaluation mode).
+        the model gives one picture two answers (it is random, or not in evaluation mode), or its outputs are
+        probabilities or saturate.
     """
     name = source if isinstance(source, Path) else type(source).__name__
     whole = np.asarray(pictures, dtype=np.float32)
@@ -49,6 +52,9 @@ def predict(source: ModelSource, pictures: Array, device: str = "cpu") -> Array:
                     raise AdvaudioError(
                         f"The model {name} gives the same pictures different logits; it must not be random."
                     )
+                reason = why_no_logits(model, batch[:FEW], logits[:FEW])
+                if reason:
+                    raise AdvaudioError(f"The model {name} {'. '.join(reason)}, and train it again.")
             parts.append(logits.float().cpu().numpy())
     result = np.concatenate(parts)
     if not np.isfinite(result).all():
@@ -75,7 +81,7 @@ def share_without_gradient(model: nn.Module, pictures: Tensor, labels: Tensor) -
         if not bool(flat.isfinite().all()):
             raise AdvaudioError(
                 f"The model {type(model).__name__} has gradients that are not finite, so no attack can follow them. "
-                "Mend the network (a root or a logarithm of zero?), or train it again."
+                "Correct the network (a root or a logarithm of zero?), or train it again."
             )
         missing += int((flat.abs().amax(1) == 0).sum())
     return missing / len(pictures)

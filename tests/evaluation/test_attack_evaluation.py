@@ -233,9 +233,35 @@ class Flat(nn.Module):
         return x.flatten(1)[:, :1]
 
 
+def plain_network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 4))
+
+
+@pytest.mark.parametrize(
+    "network", [Blobs(0.5), plain_network(), nn.Sequential(plain_network(), nn.LogSoftmax(1))]
+)
+def test_preflight_lets_logits_pass(network: nn.Module) -> None:
+    pictures, _ = pictures_and_labels()
+    with torch.no_grad():
+        expected = network(torch.from_numpy(pictures)[:, None]).numpy()
+    np.testing.assert_allclose(predict(network, pictures), expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
-    [(Noisy(), "must not be random"), (NotFinite(), "not finite"), (Flat(), "returns shape")],
+    [
+        (Noisy(), "must not be random"),
+        (NotFinite(), "not finite"),
+        (Flat(), "returns shape"),
+        (
+            nn.Sequential(Blobs(60.0), nn.Softmax(1)),
+            "gives probabilities.*remove the softmax at its end, and train",
+        ),
+        (nn.Sequential(plain_network(), nn.Sigmoid()), "saturate at 0 and 1"),
+        (nn.Sequential(plain_network(), nn.Tanh()), "saturate at -1 and 1"),
+    ],
 )
 def test_preflight_refuses_what_cannot_be_attacked(network: nn.Module, message: str) -> None:
     with pytest.raises(AdvaudioError, match=message):
