@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from advaudio.attack_interface.scaling import is_low, model_dtype
+from advaudio.attack_interface.scaling import is_low
 from advaudio.core.errors import AdvaudioError
 from advaudio.models.logits import SUM_TOLERANCE, are_probabilities
 
@@ -28,9 +28,8 @@ def require_logits(model: Any, pictures: Tensor) -> None:
         with torch.no_grad():
             outputs = torch.cat([model(some), model(noise)])
     except RuntimeError as error:
-        weights = model_dtype(model) or "unknown precision"
         raise AdvaudioError(
-            f"The model, with weights of {weights}, cannot take pictures of {pictures.dtype} on {pictures.device}: {error}. "
+            f"The model cannot take pictures of {pictures.dtype} on {pictures.device}: {error}. "
             "Convert the pictures to the model's precision and device."
         ) from error
     # Rounded to 8 bits, a hundred probabilities miss their sum by more.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+GRADIENT_SIZE, TINY = 16.0, 1e-30
 Model = Callable[[Tensor], Tensor]
 """Pictures (N, channels, height, width) to logits (N, classes): a `torch.nn.Module` or a Foolbox model."""
 
@@ -56,7 +57,26 @@ class Scaling:
         """The model on pictures of the search."""
         if self.same:
             return self.model
-        return lambda pictures: self.exact_model(self._caller_scale(pictures).to(self.pictures.dtype))
+        return (
+            self._search_model
+            if self._low_precision
+            else lambda pictures: self.model(self._caller_scale(pictures))
+        )
+
+    def _search_model(self, pictures: Tensor) -> Tensor:
+        """The low-precision model, through which a gradient goes at a size of its own: a small one would become zero."""
+        pictures = pictures.view_as(pictures)
+        logits = self.exact_model(self._caller_scale(pictures).to(self.pictures.dtype))
+        if logits.requires_grad and pictures.requires_grad:
+            factors: list[Tensor] = []
+
+            def enlarge(gradient: Tensor) -> Tensor:
+                factors[:] = [gradient.abs().amax(1, keepdim=True).clamp_min(TINY) / GRADIENT_SIZE]
+                return gradient / factors[0]
+
+            logits.register_hook(enlarge)
+            pictures.register_hook(lambda gradient: gradient * factors[0].reshape(-1, 1, 1, 1))
+        return logits
 
     def to_unit(self, pictures: Tensor) -> Tensor:
         """Pictures of the search; NaN stays NaN."""
@@ -87,7 +107,7 @@ class Scaling:
 
     @property
     def _model_dtype(self) -> torch.dtype:
-        return model_dtype(self.model) or self.pictures.dtype
+        return _only_dtype(self.model) or self.pictures.dtype
 
 
 def is_low(dtype: torch.dtype) -> bool:
@@ -95,9 +115,7 @@ def is_low(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point and torch.finfo(dtype).bits < 32
 
 
-def model_dtype(model: object) -> torch.dtype | None:
-    """The one precision of a module's weights, through Foolbox's wrappers; None if there is no such one."""
-    while model is not None and not isinstance(model, nn.Module):
-        model = getattr(model, "_model", None)
-    dtypes = {weight.dtype for weight in model.parameters()} if model is not None else set()
+def _only_dtype(model: Model) -> torch.dtype | None:
+    """The one precision of a module's weights; None if there are several, or it is no module."""
+    dtypes = {weight.dtype for weight in model.parameters()} if isinstance(model, nn.Module) else set()
     return dtypes.pop() if len(dtypes) == 1 else None
