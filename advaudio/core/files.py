@@ -178,3 +178,13 @@ class ArrayWriter:
             self._array.flush()
         del self._array
         self._context.__exit__(*error)
+
+
+def relative_hint(path: str | Path) -> str:
+    """The end of a message about a path that is not there: what a relative one starts from; nothing for an absolute one."""
+    if Path(path).is_absolute():
+        return ""
+    return (
+        f" The path is relative to the folder where the stage runs, {Path.cwd()}; outside of your working tree "
+        "(`dvc exp run --temp`, the queue, a sweep) give an absolute path, or commit the file."
+    )

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import relative_hint
 from advaudio.core.progress import Progress, silent
 
 MEBIBYTE = 2**20
@@ -157,7 +158,7 @@ def open_container(path: Path, scratch: Path, progress: Progress = silent) -> It
     except OSError as error:
         raise AdvaudioError(
             f"Could not open {path}: {error.strerror or error}. Give the path of an archive or folder that "
-            "is there, or leave `archive` empty to download."
+            f"is there, or leave `archive` empty to download.{relative_hint(path)}"
         ) from error
     if start[:2] == b"PK":
         files = _readable(path, _zip_files)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import relative_hint
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import ARCHITECTURES
 
@@ -80,7 +81,7 @@ def find_weights(source: Path, name: str) -> Path:
     if not source.is_dir():
         raise AdvaudioError(
             f"Parameter `pretrained`: there is no file or folder {source}. "
-            "Use none, imagenet, or the path of a .safetensors, .pt or .pth file."
+            f"Use none, imagenet, or the path of a .safetensors, .pt or .pth file.{relative_hint(source)}"
         )
     found = sorted(
         path for path in source.iterdir() if path.suffix in SUFFIXES and path.name.startswith(name)

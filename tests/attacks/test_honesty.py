@@ -273,7 +273,7 @@ def test_batched_backward_passes_are_those_of_one_class_at_a_time(name: str) -> 
         ("pia", {"standard_deviations": [0.1, "x"]}, r"`standard_deviations` of the attack pia"),
         ("carlini_wagner", {"serach_steps": 3}, r"knows no setting serach_steps"),
         ("fgsm", {}, r"advaudio/attacks/fgsm.py .* cannot be imported"),
-        ("base", {}, r"must define one subclass .* it defines none"),
+        ("__init__", {}, r"must define one subclass .* it defines none"),
     ],
 )
 def test_settings_are_checked_against_their_types(name: str, settings: dict[str, Any], message: str) -> None:

@@ -1,0 +1,3 @@
+"""A network with a slip in it."""
+
+net = missing_name  # noqa: F821
