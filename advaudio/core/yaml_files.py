@@ -28,7 +28,7 @@ _PREFIXES = {"0b": 2, "0o": 8, "0x": 16}
 _REPLACED = {f"tag:yaml.org,2002:{kind}" for kind, _, _ in _SCALARS}
 
 
-class _Loader(_BASE):  # type: ignore[misc]
+class _Loader(_BASE):
     """PyYAML's safe loader, with YAML 1.2's null, bool, int and float in place of YAML 1.1's."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own attribute, replaced as a whole

@@ -20,7 +20,6 @@ from advaudio.models.weights import tensors_to_save
 PICTURES = 8
 NUDGE = 0.1
 """Standard deviation of what is added to weights that may all be zero at the start, as in a last layer."""
-CLOSE = {"rtol": 1e-3, "atol": 1e-4}
 
 
 def random_pictures(size: tuple[int, int], count: int = PICTURES) -> Tensor:
@@ -112,14 +111,14 @@ def _check_values(model: Classifier, pictures: Tensor, logits: Tensor, name: str
             "gives logits that are not finite for random pictures",
             "Look for a division or a logarithm of zero",
         )
-    if not torch.allclose(_output(model, pictures, name, classes)[0], logits, **CLOSE):
+    if not _close(_output(model, pictures, name, classes)[0], logits):
         raise _fault(
             name,
             "gives the same pictures different logits in evaluation mode",
             "Let it be random in training only (`F.dropout(x, training=self.training)`)",
         )
     single = torch.cat([_output(model, picture[None], name, classes)[0] for picture in pictures[:2]])
-    if not torch.allclose(single, logits[:2], **CLOSE):
+    if not _close(single, logits[:2]):
         raise _fault(
             name,
             "gives a picture other logits when it is alone than among others",
@@ -197,7 +196,7 @@ def _check_file(model: Classifier, other: Classifier, pictures: Tensor, logits: 
             f"cannot be saved and loaded ({_said(error)})",
             "Keep its weights as plain parameters and buffers of modules, none of them an expanded view",
         ) from error
-    if not torch.allclose(loaded, logits, **CLOSE):
+    if not _close(loaded, logits):
         raise _fault(
             name,
             "gives other logits after it was saved and loaded",
@@ -220,6 +219,10 @@ def _check_training(model: Classifier, pictures: Tensor, name: str, classes: int
             "gives logits that have no gradient at its weights",
             "Compute nothing under `torch.no_grad()`",
         ) from error
+
+
+def _close(first: Tensor, second: Tensor) -> bool:
+    return torch.allclose(first, second, rtol=1e-3, atol=1e-4)
 
 
 def _output(model: Classifier, pictures: Tensor, name: str, classes: int) -> tuple[Tensor, ...]:

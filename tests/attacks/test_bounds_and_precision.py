@@ -13,10 +13,11 @@ import torch
 from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor, nn
 
-from advaudio.attack_interface.base import Attack, Goal, Outcome, perturbation_norm
+from advaudio.attack_interface.base import Attack, Goal, Outcome, logits_and_gradient, perturbation_norm
+from advaudio.attack_interface.scaling import Scaling
 from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
-from advaudio.attacks.deepfool import DeepFool
+from advaudio.attacks.deepfool import DeepFool, boundaries
 from advaudio.attacks.jsma import Jsma
 from advaudio.attacks.pia import Pia
 from advaudio.core.errors import AdvaudioError
@@ -216,3 +217,40 @@ def test_pictures_in_another_precision_than_the_models_are_refused() -> None:
         through_foolbox(Bim(), model.to(torch.bfloat16), pictures, labels)
     with pytest.raises(AdvaudioError, match="convert them to float32"):
         DeepFool().search(model, (pictures * 255).to(torch.uint8), Goal(labels, False), bounds=(0, 255))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_batched_backward_passes_in_low_precision_are_those_of_one_class_at_a_time(
+    dtype: torch.dtype,
+) -> None:
+    """The GPU's way, here on the CPU."""
+    network, pictures, _ = trained()
+    low = From(copy.deepcopy(network), (0, 255)).to(dtype)
+    scaling = Scaling(low, scaled(pictures[:2], (0, 255)).to(dtype), (0, 255))
+    point = scaling.to_unit(scaling.pictures).requires_grad_(True)
+    labels, others = torch.tensor([0, 3]), torch.tensor([[1, 2, 3], [0, 1, 2]])
+    keep = torch.tensor([0, 1])
+    one, many = (
+        boundaries(scaling.unit_model(point), point, labels, others, keep, group=group) for group in (1, 2)
+    )
+    torch.testing.assert_close(one[1], many[1], rtol=2e-2, atol=1e-3)
+    plain = pictures[:2].clone().requires_grad_(True)
+    exact = boundaries(network(plain), plain, labels, others, keep, group=1)
+    cosine = nn.functional.cosine_similarity(one[1].flatten(2), exact[1].flatten(2), dim=2)
+    assert float(cosine.min()) > 0.95
+
+
+def test_a_gradient_too_small_for_half_precision_is_not_lost() -> None:
+    model = Linear(
+        torch.full((2, 64), 1e-3) * torch.tensor([[1.0], [-1.0]]), torch.tensor([12.0, 0.0])
+    ).half()
+    pictures = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)).half() * 200
+    scaling = Scaling(From(model, (0, 255)), pictures, (0, 255))
+    _, gradient = logits_and_gradient(
+        scaling.unit_model,
+        scaling.to_unit(pictures),
+        lambda logits: logits.softmax(1) - torch.eye(2)[[0, 0, 0]],
+    )
+    probability = model(pictures / 255).detach().float().softmax(1)[:, 1]
+    assert float(probability.max()) * 1e-3 / 255 < 6e-8  # nothing of it would be left
+    torch.testing.assert_close(gradient.flatten(1).amin(1), -2e-3 * probability, rtol=0.02, atol=0)

@@ -39,6 +39,12 @@ def body(classes: int, height: int, width: int, *end: nn.Module) -> nn.Sequentia
     )
 
 
+def last_layer(network: nn.Sequential) -> nn.Linear:
+    layer = network[-1]
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
 def ending(*end: Callable[[], nn.Module]) -> Build:
     return lambda classes, height, width: body(classes, height, width, *(make() for make in end))
 
@@ -140,16 +146,16 @@ def auxiliary_head_made_in_training(classes: int, height: int, width: int) -> nn
 def drawn_by_numpy_and_python(classes: int, height: int, width: int) -> nn.Module:
     network = body(classes, height, width)
     with torch.no_grad():
-        last = network[-1].weight
+        last = last_layer(network).weight
         last.copy_(torch.tensor(np.random.normal(size=last.shape), dtype=torch.float32))  # noqa: NPY002
-        network[-1].bias.fill_(random.random())
+        last_layer(network).bias.fill_(random.random())
     return network
 
 
 def last_layer_of_zeros(classes: int, height: int, width: int) -> nn.Module:
     network = body(classes, height, width)
-    nn.init.zeros_(network[-1].weight)
-    nn.init.zeros_(network[-1].bias)
+    nn.init.zeros_(last_layer(network).weight)
+    nn.init.zeros_(last_layer(network).bias)
     return network
 
 
@@ -185,8 +191,8 @@ def small_positive_logits(classes: int, height: int, width: int) -> nn.Module:
     """Logits that happen to lie in [0, 1] at the start."""
     network = body(classes, height, width)
     with torch.no_grad():
-        network[-1].weight.mul_(0.01)
-        network[-1].bias.fill_(0.3)
+        last_layer(network).weight.mul_(0.01)
+        last_layer(network).bias.fill_(0.3)
     return network
 
 
@@ -307,7 +313,7 @@ def own_generator(classes: int, height: int, width: int) -> nn.Module:
     network = body(classes, height, width)
     generator = torch.Generator()
     generator.seed()
-    nn.init.normal_(network[-1].weight, generator=generator)
+    nn.init.normal_(last_layer(network).weight, generator=generator)
     return network
 
 
