@@ -52,9 +52,7 @@ def predict(source: ModelSource, pictures: Array, device: str = "cpu") -> Array:
                     raise AdvaudioError(
                         f"The model {name} gives the same pictures different logits; it must not be random."
                     )
-                reason = why_no_logits(model, batch[:FEW], logits[:FEW])
-                if reason:
-                    raise AdvaudioError(f"The model {name} {'. '.join(reason)}, and train it again.")
+                _require_logits(model, batch[:FEW], logits[:FEW], str(name))
             parts.append(logits.float().cpu().numpy())
     result = np.concatenate(parts)
     if not np.isfinite(result).all():
@@ -70,8 +68,11 @@ def share_without_gradient(model: nn.Module, pictures: Tensor, labels: Tensor) -
     Raises
     ------
     AdvaudioError
-        If a gradient is not finite.
+        If a gradient is not finite, or the outputs are probabilities or saturate.
     """
+    with torch.no_grad():
+        few = pictures[:FEW]
+        _require_logits(model, few, model(few), type(model).__name__)
     missing = 0
     for batch, answer in zip(pictures.split(BATCH), labels.split(BATCH), strict=True):
         point = batch.detach().clone().requires_grad_(True)
@@ -85,3 +86,9 @@ def share_without_gradient(model: nn.Module, pictures: Tensor, labels: Tensor) -
             )
         missing += int((flat.abs().amax(1) == 0).sum())
     return missing / len(pictures)
+
+
+def _require_logits(model: nn.Module, pictures: Tensor, logits: Tensor, name: str) -> None:
+    reason = why_no_logits(model, pictures, logits)
+    if reason:
+        raise AdvaudioError(f"The model {name} {'. '.join(reason)}, and train it again.")

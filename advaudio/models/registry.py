@@ -250,8 +250,8 @@ def _user_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except Exception as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name is not None
-        if missing and f"{module}.".startswith(f"{error.name}."):
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module}.".startswith(f"{missing}."):
             file = f"{module.replace('.', '/')}.py"
             remedy = (
                 f"It must be package.module:function, importable from the folder where the pipeline runs, as {file} "
@@ -259,7 +259,7 @@ def _user_module(name: str) -> ModuleType:
                 f"Git knows: `git add {file}`, and for a sweep commit it."
             )
         else:
-            place = f"{module}" if isinstance(error, ImportError) else f"{module}, {type(error).__name__}"
+            place = module if isinstance(error, ImportError) else f"{module}, {type(error).__name__}"
             remedy = f"The import of {place} fails; `python -c 'import {module}'` shows where."
         raise AdvaudioError(f"Parameter `model`: could not import {name!r}: {error}. {remedy}") from error
 

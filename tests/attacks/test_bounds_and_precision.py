@@ -73,7 +73,8 @@ def through_foolbox(
     attack: Attack, model: nn.Module, pictures: Tensor, labels: Tensor, bounds: Any = (0, 1)
 ) -> tuple[Tensor, Tensor]:
     """Adversarial pictures, and whether the model takes each for what it should."""
-    criterion, more = Misclassification(labels), {}
+    criterion: Any = Misclassification(labels)
+    more: dict[str, Tensor] = {}
     if attack.targeted_only:
         criterion = TargetedMisclassification((labels + 1) % CLASSES)
     if attack.needs_starting_points:

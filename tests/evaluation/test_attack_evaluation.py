@@ -18,7 +18,7 @@ from advaudio.core.errors import AdvaudioError
 from advaudio.core.params import read_params
 from advaudio.evaluation import attack_evaluation, chunk
 from advaudio.evaluation.attack_evaluation import AttackEvaluation, draw_targets, evaluate_attack
-from advaudio.evaluation.preflight import predict
+from advaudio.evaluation.preflight import predict, share_without_gradient
 from advaudio.robustness.clip_results import read_clip_results, write_clip_results
 from tests.evaluation.networks import CLASSES, Blobs, pictures_and_labels
 
@@ -266,6 +266,14 @@ def test_preflight_lets_logits_pass(network: nn.Module) -> None:
 def test_preflight_refuses_what_cannot_be_attacked(network: nn.Module, message: str) -> None:
     with pytest.raises(AdvaudioError, match=message):
         evaluate("bim_a", original=network)
+
+
+def test_the_search_for_gradient_masking_refuses_probabilities_too() -> None:
+    pictures, labels = (torch.from_numpy(array) for array in pictures_and_labels())
+    model = nn.Sequential(Blobs(60.0), nn.Softmax(1))
+    with pytest.raises(AdvaudioError, match="gives probabilities"):
+        share_without_gradient(model, pictures[:, None], labels)
+    assert share_without_gradient(Blobs(60.0), pictures[:, None], labels) == 0
 
 
 def test_preflight_refuses_pictures_outside_the_unit_interval() -> None:
