@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from advaudio.core.errors import AdvaudioError
-from advaudio.core.files import parse_yaml
+from advaudio.core.files import parse_yaml_file
 from advaudio.core.progress import Progress, silent
 from advaudio.report.cells.cell import Cell, cell_of, read_cell_file, read_record
 from advaudio.report.cells.examples import Example, kept_examples
@@ -81,7 +81,7 @@ def check_lock(source: Source, params: Mapping[str, Any]) -> None:
     content = source.read("dvc.lock")
     if content is None:
         return
-    stages = (parse_yaml(content, origin(source, "dvc.lock")) or {}).get("stages", {})
+    stages = (parse_yaml_file(content, origin(source, "dvc.lock")) or {}).get("stages", {})
     for name, stage in stages.items():
         attack = name.partition("attack@")[2]
         if name in UNCHECKED_STAGES or (attack and attack not in params["attacks"]):

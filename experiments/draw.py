@@ -11,8 +11,6 @@ from typing import Annotated
 
 import matplotlib as mpl
 import typer
-from advaudio.report.tables.trade_off import draw, trade_off
-from advaudio.report.cells.grid import build_grid
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,8 +18,10 @@ from advaudio.core.command_line import run
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.files import atomic_path
 from advaudio.report.cells.cell import AttackResult, Cell, read_cell_file
+from advaudio.report.cells.grid import build_grid
 from advaudio.report.cells.words import attack_name
 from advaudio.report.pages.figures import INK, ORIGINAL, ROBUST, STYLE
+from advaudio.report.tables.trade_off import draw, trade_off
 
 NORMS = {"linf": "perturbation, L∞", "l2": "perturbation, L2", "l0": "changed pixels, L0"}
 LINES = {"original": (ORIGINAL, "original model"), "robust": (ROBUST, "adversarially trained model")}

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from advaudio.core.yaml_files import parse_yaml
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY_NETWORK = ROOT / "studies" / "tiny_network.py"
 """For `networks/` of a clone: a network of 445 parameters (ten classes)."""
@@ -55,7 +57,7 @@ class Clone:
     def change_params(self, **changes: Any) -> None:
         """Set parameters by dotted key (`__` stands for the dot) in params.yaml."""
         path = self.folder / "params.yaml"
-        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+        params = parse_yaml(path.read_text(encoding="utf-8"))
         for key, value in changes.items():
             *parents, last = key.split("__")
             section = params

@@ -23,6 +23,7 @@ import typer
 import yaml
 
 from advaudio.core.files import write_json, write_text
+from advaudio.core.yaml_files import parse_yaml
 from benchmarks.markdown_table import markdown_table
 from studies.clone import Clone, clone_for_study, environment
 
@@ -133,14 +134,14 @@ def _models(folder: Path, params: Path) -> list[dict[str, Any]]:
 
 def _attack_alone(clone: Clone, name: str) -> None:
     path = clone.folder / "params.yaml"
-    attacks = yaml.safe_load(path.read_text(encoding="utf-8"))["attacks"]
+    attacks = parse_yaml(path.read_text(encoding="utf-8"))["attacks"]
     clone.change_params(attacks={name: attacks[name]})
 
 
 def _attacks(folder: Path, count: int) -> dict[str, Any]:
     """DVC's own time to read a pipeline of so many attack stages and to find out what would run."""
     path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    params = parse_yaml(path.read_text(encoding="utf-8"))
     for number in range(count - 6):
         name = f"more{number}"
         params["attacks"][name] = params["attacks"]["deepfool"]

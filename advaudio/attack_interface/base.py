@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import eagerpy
@@ -14,7 +15,9 @@ from foolbox.attacks.base import MinimizationAttack, raise_if_kwargs, verify_inp
 from foolbox.criteria import Misclassification, TargetedMisclassification
 from torch import Tensor
 
+from advaudio.attack_interface.preflight import require_logits
 from advaudio.attack_interface.problem import Goal, Model, Norm, Outcome, Problem
+from advaudio.attack_interface.scaling import Scaling
 from advaudio.core.errors import AdvaudioError
 
 
@@ -59,7 +62,8 @@ class Attack(MinimizationAttack):
     def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
         """Return adversarial pictures like the clean ones and which of them count (N,), adding to the meter.
 
-        What is returned is checked by `search`; where nothing was found, any picture will do.
+        The problem's bounds are always 0 and 1, its pictures float32 or float64. What is returned is checked by
+        `search`; where nothing was found, any picture will do.
         """
 
     def search(
@@ -78,11 +82,11 @@ class Attack(MinimizationAttack):
         model
             Callable from pictures to logits.
         pictures
-            (N, channels, height, width) float, within `bounds`.
+            (N, channels, height, width) float of any precision, within `bounds`; the search is in float32 at least.
         goal
             What to reach.
         bounds
-            Lowest and highest value of a picture.
+            Lowest and highest value of a picture. Settings that are lengths are shares of their range.
         starting_points
             For attacks that start elsewhere (PIA): pictures that already meet the goal; a row of NaN says
             that there is none, and that sample fails.
@@ -90,14 +94,16 @@ class Attack(MinimizationAttack):
         Raises
         ------
         AdvaudioError
-            If the pictures leave the bounds, or the attack cannot pursue such a goal.
+            If the pictures are no floats or leave the bounds, or the attack cannot pursue such a goal.
         """
         problem = Problem.of(model, pictures, goal, bounds=bounds, starting_points=starting_points)
         self._check(problem)
         if len(pictures) == 0:
             return Outcome(pictures.clone(), torch.zeros(0, dtype=torch.bool), problem.meter.counts)
-        adversarial, found = self._search(problem)
-        found = found & self._verified(problem, adversarial)
+        scaling = Scaling(model, pictures, bounds)
+        unit, found = self._search(scaling.scaled(problem))
+        adversarial = scaling.from_unit(unit)
+        found = found & self._verified(replace(problem, model=scaling.exact_model), adversarial)
         return Outcome(torch.where(column(found), adversarial, pictures), found, problem.meter.counts)
 
     def _verified(self, problem: Problem, adversarial: Tensor) -> Tensor:
@@ -127,6 +133,10 @@ class Attack(MinimizationAttack):
                 f"{name} needs pictures (samples, channels, height, width) with one class each, "
                 f"got shapes {tuple(pictures.shape)} and {tuple(goal.classes.shape)}."
             )
+        if not pictures.is_floating_point():
+            raise AdvaudioError(f"{name} got pictures of {pictures.dtype}; convert them to float32.")
+        if not (math.isfinite(lowest) and math.isfinite(highest) and lowest < highest):
+            raise AdvaudioError(f"{name} needs finite bounds, the lower one first, not {(lowest, highest)}.")
         if len(pictures) and not bool(((pictures >= lowest) & (pictures <= highest)).all()):
             raise AdvaudioError(f"{name} got pictures outside [{lowest}, {highest}] (or NaN); scale them.")
 
@@ -140,11 +150,18 @@ class Attack(MinimizationAttack):
         starting_points: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Foolbox's entry: return the adversarial examples, and the clean inputs where there are none."""
+        """Foolbox's entry: return the adversarial examples, and the clean inputs where there are none.
+
+        Raises
+        ------
+        AdvaudioError
+            Also if the model cannot take these inputs, or gives probabilities instead of logits.
+        """
         raise_if_kwargs(kwargs)
         del early_stop
         pictures = raw(inputs)
         verify_input_bounds(eagerpy.astensor(pictures), model)
+        require_logits(model, pictures)
         outcome = self.search(
             model,
             pictures,

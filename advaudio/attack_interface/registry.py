@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
@@ -16,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from advaudio.attack_interface.base import Attack
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.yaml_files import looks_like_number
 
 
 def make_attack(name: str, *, code: Any = None, default_seed: int | None = None, **settings: Any) -> Attack:
@@ -55,18 +58,32 @@ def make_attack(name: str, *, code: Any = None, default_seed: int | None = None,
 
 def _typed(kind: type[Attack], name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """The settings, checked against the types that the class declares."""
-    types = get_type_hints(kind.__init__)
+    # Of a dataclass, each declaration is read where it stands: the class may inherit from another file's.
+    types = get_type_hints(kind if is_dataclass(kind) else kind.__init__)
     typed = {}
     for key, value in settings.items():
         try:
-            typed[key] = TypeAdapter(types.get(key, Any)).validate_python(value)
+            typed[key] = _validated(TypeAdapter(types.get(key, Any)), value)
         except ValidationError as error:
             fault = error.errors()[0]["msg"]
+            quoted = " (quotes make it text: write it without them)" if looks_like_number(value) else ""
             raise AdvaudioError(
-                f"`{key}` of the attack {name} is {value!r}: {fault[0].lower()}{fault[1:]}. Correct "
+                f"`{key}` of the attack {name} is {value!r}: {fault[0].lower()}{fault[1:]}{quoted}. Correct "
                 f"`attacks.{name}` or its budgets in params.yaml."
             ) from error
     return typed
+
+
+def _validated(adapter: TypeAdapter[Any], value: Any) -> Any:
+    """The value as its type wants it: 1e3 is an integer too, but text and truth values are no numbers."""
+    leaves = value if isinstance(value, list | tuple) else [value]
+    if all(isinstance(leaf, int | float) and not isinstance(leaf, bool) for leaf in leaves):
+        return adapter.validate_python(value)
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):  # given from Python, not from YAML
+        return adapter.validate_python(value)
+    return adapter.validate_json(text, strict=True)  # strict in JSON's sense: a list can be a tuple
 
 
 def _kind(name: str, code: Any) -> type[Attack]:

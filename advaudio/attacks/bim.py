@@ -46,30 +46,30 @@ class Bim(Attack):
     ball
         Norm of the ball: "linf" (signed gradient) or "l2" (normalised gradient).
     first_epsilon, growth, largest_epsilon
-        First ε tried, factor between tries, largest ε tried; in units of the picture.
+        First ε tried, factor between tries, largest ε tried; both ε as shares of the bounds' range. None: 1/255 of the
+        distance between opposite corners of the bounds in the ball's norm, and the whole of it, which is 1 in L∞
+        and the root of the number of features in L2.
     precision
         Stop when the smallest success is within this factor of the largest failure (above 1).
     required_confidence
         Probability that the class reached must have (0: only be the highest).
     """
 
-    stop_early: bool
+    stop_early: bool = True
     steps: int = 50
     relative_step: float = 0.1
     ball: Literal["linf", "l2"] = "linf"
-    first_epsilon: float = 1 / 255
+    first_epsilon: float | None = None
     growth: float = 2.0
-    largest_epsilon: float = 1.0
+    largest_epsilon: float | None = None
     precision: float = 1.05
     required_confidence: float = 0.0
 
     def __post_init__(self) -> None:
-        above_zero(
-            steps=self.steps,
-            relative_step=self.relative_step,
-            first_epsilon=self.first_epsilon,
-            largest_epsilon=self.largest_epsilon,
-        )
+        above_zero(steps=self.steps, relative_step=self.relative_step)
+        for name in ("first_epsilon", "largest_epsilon"):
+            if vars(self)[name] is not None:
+                above_zero(**{name: vars(self)[name]})
         # Neighbours in float32 are a factor of 1.0000001 apart, and a search would never end there.
         if self.precision < FINEST or self.growth < FINEST:
             raise AdvaudioError(
@@ -87,11 +87,14 @@ class Bim(Attack):
     def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
         pictures = problem.pictures
         samples = len(pictures)
+        corner_to_corner = 1.0 if self.ball == "linf" else math.sqrt(pictures[0].numel())
+        largest = self.largest_epsilon or corner_to_corner
+        first = self.first_epsilon or corner_to_corner / 255
         best = pictures.clone()
         lower = pictures.new_zeros(samples)
         upper = pictures.new_full((samples,), math.inf)
-        epsilon = pictures.new_full((samples,), min(self.first_epsilon, self.largest_epsilon))
-        smallest = self.first_epsilon * 2.0**-20
+        epsilon = pictures.new_full((samples,), min(first, largest))
+        smallest = first * 2.0**-20
         rows = torch.arange(samples, device=pictures.device)
         while len(rows):
             adversarial, found = self.within(problem.select(rows), epsilon[rows])
@@ -105,10 +108,10 @@ class Bim(Attack):
             low, high = lower[rows], upper[rows]
             following = torch.where(
                 high.isinf(),
-                (epsilon[rows] * self.growth).clamp_max(self.largest_epsilon),
+                (epsilon[rows] * self.growth).clamp_max(largest),
                 torch.where(low == 0, high / self.growth, (low * high).sqrt()),
             )
-            hopeless = high.isinf() & (low >= self.largest_epsilon)
+            hopeless = high.isinf() & (low >= largest)
             settled = (high <= low * self.precision) | (high <= smallest)
             epsilon[rows] = following
             rows = rows[~(hopeless | settled)]

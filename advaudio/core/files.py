@@ -153,8 +153,8 @@ def parse_array(content: bytes, origin: object, shape: tuple[int | None, ...]) -
     return array
 
 
-def parse_yaml(content: bytes, origin: object) -> Any:
-    """A YAML text, by the fast C parser where PyYAML has it: a dvc.lock takes a second in Python.
+def parse_yaml_file(content: bytes, origin: object) -> Any:
+    """The YAML text of a file of results; see `advaudio.core.yaml_files`.
 
     Raises
     ------
@@ -163,8 +163,10 @@ def parse_yaml(content: bytes, origin: object) -> Any:
     """
     import yaml
 
+    from advaudio.core.yaml_files import parse_yaml
+
     try:
-        return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return parse_yaml(content)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise damaged(origin, f"it is not valid YAML: {error}") from error
 
@@ -252,3 +254,13 @@ class ArrayWriter:
             self._array.flush()
         del self._array
         self._context.__exit__(*error)
+
+
+def relative_hint(path: str | Path) -> str:
+    """The end of a message about a path that is not there: what a relative one starts from; nothing for an absolute one."""
+    if Path(path).is_absolute():
+        return ""
+    return (
+        f" The path is relative to the folder where the stage runs, {Path.cwd()}; outside of your working tree "
+        "(`dvc exp run --temp`, the queue, a sweep) give an absolute path, or commit the file."
+    )

@@ -1,7 +1,7 @@
 """The schema of params.yaml, and the one function that reads it.
 
-Every key is declared here with its type and range, so a misspelt key, a value of the wrong type
-(PyYAML reads `1e-3` as text) or an unknown name is refused before any work is done.
+Every key is declared here with its type and range, so a misspelt key, a value of the wrong type or an unknown
+name is refused before any work is done.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from advaudio.core.settings import (
     TrainingSettings,
     explain,
 )
+from advaudio.core.yaml_files import parse_yaml
 
 Representation = Literal["stft", "dwt", "stft_tonnetz", "dwt_tonnetz"]
 REPRESENTATIONS: tuple[Representation, ...] = get_args(Representation)
@@ -241,7 +242,7 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         the value found and what is valid.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise AdvaudioError(
             f"Could not read {path}: {error.strerror}. Run from the repository's top folder."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 from pydantic import (
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.yaml_files import looks_like_number
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -217,8 +217,10 @@ def _explain(fault: Any, section: type[BaseModel], prefix: str) -> str:
     if kind == "missing":
         return f"`{name}` is missing"
     text = f"`{name}` is {value!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        text += f" (YAML reads {value} as text; write it with a point, such as 1.0e-3)"
+    if looks_like_number(value):
+        text += f" (quotes make it text: write {value} without them)"
+    elif kind == "bool_type" and value in ("yes", "no", "on", "off"):
+        text += " (write true or false)"
     return text
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import relative_hint
 from advaudio.core.progress import Progress, silent
 from advaudio.datasets.inventory import MEBIBYTE, Inventory, plain_name, refusal
 
@@ -149,7 +150,7 @@ def open_container(
     except OSError as error:
         raise AdvaudioError(
             f"Could not open {path}: {error.strerror or error}. Give the path of an archive or folder that "
-            "is there, or leave `archive` empty to download."
+            f"is there, or leave `archive` empty to download.{relative_hint(path)}"
         ) from error
     if folder is not None:
         yield folder

@@ -13,7 +13,7 @@ import pandas as pd
 
 from advaudio.clips.clip_store import SAMPLE_RATE, ClipStoreWriter
 from advaudio.core.errors import AdvaudioError
-from advaudio.core.files import write_json
+from advaudio.core.files import relative_hint, write_json
 from advaudio.core.parallel import map_ordered
 from advaudio.core.progress import Progress, silent
 from advaudio.datasets.archive import (
@@ -173,7 +173,7 @@ def _locate(
     if not Path(path).exists():
         raise AdvaudioError(
             f"The folder {path} (parameter datasets.{name}.source.path) is not there. Give the path of the folder "
-            "with the audio files."
+            f"with the audio files.{relative_hint(path)}"
         )
     return Path(path), False
 

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from advaudio.core.determinism import exact_attack
 from advaudio.core.errors import AdvaudioError
 from advaudio.evaluation.model_source import ModelSource, load
+from advaudio.models.logits import why_no_logits
 
 BATCH = 64
+FEW = 16
 
 
 def predict(source: ModelSource, pictures: NDArray[Any], device: str = "cpu") -> NDArray[Any]:
@@ -24,7 +26,8 @@ def predict(source: ModelSource, pictures: NDArray[Any], device: str = "cpu") ->
     ------
     AdvaudioError
         If pictures leave [0, 1], the output is no (N, classes) of finite logits with at least two classes,
-        or the model gives one picture two answers (it is random, or not in evaluation mode).
+        the model gives one picture two answers (it is random, or not in evaluation mode), or its outputs are
+        probabilities or saturate.
     """
     name = source if isinstance(source, Path) else type(source).__name__
     whole = np.asarray(pictures, dtype=np.float32)
@@ -50,6 +53,7 @@ def predict(source: ModelSource, pictures: NDArray[Any], device: str = "cpu") ->
                     raise AdvaudioError(
                         f"The model {name} gives the same pictures different logits; it must not be random."
                     )
+                _require_logits(model, batch[:FEW], logits[:FEW], str(name))
             parts.append(logits.float().cpu().numpy())
     result = np.concatenate(parts)
     if not np.isfinite(result).all():
@@ -65,8 +69,11 @@ def share_without_gradient(model: nn.Module, pictures: Tensor, labels: Tensor) -
     Raises
     ------
     AdvaudioError
-        If a gradient is not finite.
+        If a gradient is not finite, or the outputs are probabilities or saturate.
     """
+    with torch.no_grad():
+        few = pictures[:FEW]
+        _require_logits(model, few, model(few), type(model).__name__)
     missing = 0
     for batch, answer in zip(pictures.split(BATCH), labels.split(BATCH), strict=True):
         point = batch.detach().clone().requires_grad_(True)
@@ -80,3 +87,9 @@ def share_without_gradient(model: nn.Module, pictures: Tensor, labels: Tensor) -
             )
         missing += int((flat.abs().amax(1) == 0).sum())
     return missing / len(pictures)
+
+
+def _require_logits(model: nn.Module, pictures: Tensor, logits: Tensor, name: str) -> None:
+    reason = why_no_logits(model, pictures, logits)
+    if reason:
+        raise AdvaudioError(f"The model {name} {'. '.join(reason)}, and train it again.")

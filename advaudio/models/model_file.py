@@ -13,6 +13,7 @@ from advaudio.core.errors import AdvaudioError
 from advaudio.core.files import atomic_path, library_writes
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
+from advaudio.models.weights import tensors_to_save
 
 _KEY = "advaudio"
 
@@ -42,8 +43,8 @@ def save_model(model: Classifier, path: Path, metadata: dict[str, Any]) -> None:
     from safetensors.torch import save_file
 
     tensors = {
-        key: value.detach().cpu().contiguous()
-        for key, value in model.state_dict().items()
+        key: value
+        for key, value in tensors_to_save(model).items()
         if not key.startswith(("network.aux1.", "network.aux2.")) or metadata["model"] != "googlenet"
     }
     # safetensors writes several metadata entries in random order; one entry keeps the bytes the same.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +13,25 @@ import torch
 from torch import Tensor
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import relative_hint
 from advaudio.models.classifier import Classifier
 from advaudio.models.registry import ARCHITECTURES
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+_CONTAINERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "state_dict_ema",
+    "model_ema",
+    "model",
+    "module",
+    "network",
+    "net",
+    "weights",
+)
+_INNER_WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What compilation, sharding and checkpointing put into names, before any part of them."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +46,8 @@ def load_pretrained(model: Classifier, name: str, source: str) -> Pretrained:
     """Copy the pretrained layers of `source` into `model`, in place.
 
     The layers that give logits always stay random (the paper replaces them); an RGB first convolution is
-    summed over its three colours. Half precision, a `module.` prefix and files with some of the layers are
-    accepted.
+    summed over its three colours. Half precision, names with what wrappers put before them (`module.`, `_orig_mod.`,
+    `model.`) and files with some of the layers are accepted.
 
     Parameters
     ----------
@@ -55,7 +71,7 @@ def load_pretrained(model: Classifier, name: str, source: str) -> Pretrained:
     else:
         path = find_weights(Path(source), name)
         weights, origin = read_weights(path), str(path)
-    return _copy(model, name, _plain_names(weights), origin)
+    return _copy(model, name, _plain_names(weights, model.network.state_dict(), origin), origin)
 
 
 def find_weights(source: Path, name: str) -> Path:
@@ -65,7 +81,7 @@ def find_weights(source: Path, name: str) -> Path:
     if not source.is_dir():
         raise AdvaudioError(
             f"Parameter `pretrained`: there is no file or folder {source}. "
-            "Use none, imagenet, or the path of a .safetensors, .pt or .pth file."
+            f"Use none, imagenet, or the path of a .safetensors, .pt or .pth file.{relative_hint(source)}"
         )
     found = sorted(
         path for path in source.iterdir() if path.suffix in SUFFIXES and path.name.startswith(name)
@@ -104,9 +120,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"Could not read the weights file {path}: {error}. Download it again; it must be a .safetensors "
             "file, or a .pt or .pth file of a state dict."
         ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
+    while isinstance(content, Mapping):
+        inside = [name for name in _CONTAINERS if isinstance(content.get(name), Mapping)]
+        if not inside:
+            break
+        content = content[inside[0]]
     if not isinstance(content, Mapping) or not content:
         raise AdvaudioError(f"The weights file {path} holds no state dict (names with tensors).")
     return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
@@ -133,12 +151,31 @@ def _imagenet_weights(name: str) -> dict[str, Tensor]:
     return state
 
 
-def _plain_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in ("module.", "network."):
-        inside = [key for key in weights if key.startswith(prefix)]
-        if inside:
-            weights = {key.removeprefix(prefix): weights[key] for key in inside}
-    return weights
+def _plain_names(weights: dict[str, Tensor], wanted: Collection[str], origin: str) -> dict[str, Tensor]:
+    """The weights under the architecture's own names, without what wrappers put before or between them.
+
+    Of all that may stand before a name of the architecture, that is taken which stands before most of them: `module.`,
+    `_orig_mod.`, `model.backbone.`, or nothing. Tensors beside it, such as a wrapper's own counters, are left out.
+    """
+    weights = {_INNER_WRAPPERS.sub("", key): value for key, value in weights.items()}
+    counts: Counter[str] = Counter()
+    for key in weights:
+        parts = key.split(".")
+        counts.update(
+            ".".join([*parts[:place], ""]) for place in range(len(parts)) if ".".join(parts[place:]) in wanted
+        )
+    if not counts:
+        return weights
+    most = max(counts.values())
+    prefix, *others = sorted((prefix for prefix, count in counts.items() if count == most), key=len)
+    # The parts of one network begin alike; only another copy of it, such as a moving average, makes the choice unclear.
+    copies = [prefix, *(other for other in others if not other.startswith(prefix))]
+    if len(copies) > 1:
+        raise AdvaudioError(
+            f"{origin} holds several copies of the network, under {', '.join(copies)}. Save the one that you mean in a file "
+            "of its own."
+        )
+    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
 
 
 def _layers(model: Classifier) -> list[str]:

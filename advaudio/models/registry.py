@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from advaudio.core.errors import AdvaudioError
 from advaudio.models.classifier import AuxiliaryHead, Classifier, FixedAdaptivePool
+from advaudio.models.network_check import check_network, check_output, draw_at_first_use
 from advaudio.models.resnet56 import ResNet56
 
 SMALLEST_PICTURE = 16
@@ -95,7 +99,8 @@ def build_model(
     mean, std
         Of the training pictures, subtracted and divided by inside the model.
     seed
-        Of the initial weights; the global generator is left as it was.
+        Of the initial weights, those that a user's network draws at its first use included; the global generators are left
+        as they were.
     auxiliary_heads
         Whether GoogLeNet keeps the two heads that only training uses.
 
@@ -112,15 +117,45 @@ def build_model(
             f"The training pictures have the standard deviation {std}: they are all one grey. "
             "Check the representation that made them."
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if ":" in name:
+    if ":" in name:
+        with _seeded(seed):
             model = Classifier(_user_network(name, classes, size), mean=mean, std=std, size=size)
-        else:
+            draw_at_first_use(model)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
             network, smallest_side = _published_network(name, classes, size, auxiliary_heads)
             model = Classifier(network, mean=mean, std=std, size=size, smallest_side=smallest_side)
-    _check(model, name, classes)
+    check_output(model, name, classes)
     return model
+
+
+def trial_model(name: str, classes: int, size: tuple[int, int]) -> Classifier:
+    """What `build_model` gives, after every check that a user's own network needs before any work.
+
+    Raises
+    ------
+    AdvaudioError
+        Naming the network, what is wrong with it, and what to do.
+    """
+    if ":" in name:
+        check_network(lambda seed: build_model(name, classes, size, seed=seed), name, classes)
+    return build_model(name, classes, size)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Let all random numbers of PyTorch, NumPy and Python follow from `seed`, and leave the generators as they were."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - a user's code may use the global one
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
 
 
 def _published_network(
@@ -211,13 +246,22 @@ def require_watched(name: str, folder: Path) -> None:
 
 
 def _user_module(name: str) -> ModuleType:
+    module = name.partition(":")[0]
     try:
-        return importlib.import_module(name.partition(":")[0])
-    except (ImportError, ValueError) as error:
-        raise AdvaudioError(
-            f"Parameter `model`: could not import {name!r}: {error}. It must be package.module:function, "
-            "importable from the folder where the pipeline runs."
-        ) from error
+        return importlib.import_module(module)
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module}.".startswith(f"{missing}."):
+            file = f"{module.replace('.', '/')}.py"
+            remedy = (
+                f"It must be package.module:function, importable from the folder where the pipeline runs, as {file} "
+                "is. Outside of your working tree (`dvc exp run --temp`, the queue, a sweep) only files are there that "
+                f"Git knows: `git add {file}`, and for a sweep commit it."
+            )
+        else:
+            place = module if isinstance(error, ImportError) else f"{module}, {type(error).__name__}"
+            remedy = f"The import of {place} fails; `python -c 'import {module}'` shows where."
+        raise AdvaudioError(f"Parameter `model`: could not import {name!r}: {error}. {remedy}") from error
 
 
 def _user_network(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
@@ -228,31 +272,13 @@ def _user_network(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
     function = getattr(module, function_name)
     try:
         network = function(classes, *size)
-    except TypeError as error:
+    except Exception as error:
         raise AdvaudioError(
-            f"Parameter `model`: {name} could not be called as function(classes, height, width): {error}."
+            f"Parameter `model`: {name} could not be called as function(classes, height, width), here "
+            f"({classes}, {size[0]}, {size[1]}): {type(error).__name__}: {error}."
         ) from error
     if not isinstance(network, nn.Module):
         raise AdvaudioError(
             f"Parameter `model`: {name} gave a {type(network).__name__}, not a torch.nn.Module."
         )
     return network
-
-
-def _check(model: Classifier, name: str, classes: int) -> None:
-    model.eval()
-    try:
-        with torch.no_grad():
-            logits = model(torch.full((2, 1, *model.size), 0.5))
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise AdvaudioError(
-            f"The model {name} cannot take pictures of {model.size[0]}×{model.size[1]}: {error}. "
-            "Larger pictures (`spectrogram_size`) or another `model` may help."
-        ) from error
-    finally:
-        model.train()
-    if tuple(logits.shape) != (2, classes):
-        raise AdvaudioError(
-            f"The model {name} gives an output of shape {tuple(logits.shape)} for two pictures; "
-            f"it must be (2, {classes}), the logits of {classes} classes."
-        )

@@ -18,7 +18,7 @@ from advaudio.core.parallel import map_ordered
 from advaudio.core.progress import Progress, silent
 from advaudio.core.resume import code_of, digest_of, file_digest
 from advaudio.models.pretrained import Pretrained, find_weights, load_pretrained
-from advaudio.models.registry import build_model, own_code
+from advaudio.models.registry import own_code, trial_model
 from advaudio.training.checkpoints import FINISHED, open_run
 from advaudio.training.fold_task import FoldTask, forget_pictures, train_fold
 from advaudio.training.job import TrainingJob
@@ -95,7 +95,7 @@ def _prepare(job: TrainingJob, device: str, checkpoint_folder: Path) -> _Run:
         raise AdvaudioError(
             f"There is no repeat and fold {pick} to publish: {job.repeats} repeats, {len(folds)} folds."
         )
-    start = load_pretrained(build_model(job.model, job.classes, facts.shape[1:]), job.model, job.pretrained)
+    start = load_pretrained(trial_model(job.model, job.classes, facts.shape[1:]), job.model, job.pretrained)
     plans = [
         Plan(settings, job.defence, job.adversarial, job.classes, job.epochs, job.seed, repeat, fold)
         for repeat in range(job.repeats)

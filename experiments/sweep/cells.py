@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps, to_hydra_overrides
 from hydra.errors import HydraException
@@ -22,6 +21,7 @@ from advaudio.attack_interface.registry import make_attack
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.params import REPRESENTATIONS, Params, check, read_params
 from advaudio.core.settings import MODELS
+from advaudio.core.yaml_files import parse_yaml
 
 PAPER_GRID = (f"representation={','.join(REPRESENTATIONS)}", f"model={','.join(MODELS)}")
 """The grid that the paper runs on each data set."""
@@ -85,7 +85,7 @@ def cells_of(settings: Sequence[str], params_file: Path) -> list[Cell]:
         for chosen in _combinations(settings):
             copy.write_bytes(params_file.read_bytes())
             text = _apply(copy, chosen)
-            params = yaml.safe_load(text)
+            params = parse_yaml(text)
             try:
                 _check(check(params))
             except AdvaudioError as error:

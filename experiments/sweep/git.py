@@ -6,9 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.yaml_files import parse_yaml
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -65,4 +64,4 @@ def experiments(folder: Path, baseline: str) -> dict[str, str]:
 
 def parameters_at(folder: Path, commit: str) -> Any:
     """params.yaml as `commit` has it, parsed."""
-    return yaml.safe_load(git(folder, "show", f"{commit}:params.yaml"))
+    return parse_yaml(git(folder, "show", f"{commit}:params.yaml"))

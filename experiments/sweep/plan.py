@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.exceptions import DvcException
 from dvc.parsing import DataResolver
 from dvc.repo import Repo
 
 from advaudio.core.errors import AdvaudioError
+from advaudio.core.yaml_files import parse_yaml
 from experiments.sweep.cells import Cell
 
 SHARED = "shared-"
@@ -66,7 +66,7 @@ def shared_stages(cells: Sequence[Cell], pipeline: Path) -> list[Shared]:
     AdvaudioError
         If DVC cannot read the pipeline with a cell's parameters.
     """
-    definition = yaml.safe_load(pipeline.read_text(encoding="utf-8"))
+    definition = parse_yaml(pipeline.read_text(encoding="utf-8"))
     owners: dict[str, list[Cell]] = defaultdict(list)
     stage_of: dict[str, str] = {}
     before: dict[str, set[str]] = defaultdict(set)

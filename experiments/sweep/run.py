@@ -24,6 +24,7 @@ from experiments.sweep.git import (
     git,
     parameters_at,
 )
+from experiments.sweep.in_git import require_in_git
 from experiments.sweep.jobs import FOLDER, GIT_REMOTE, Site, local_site, remote_site
 from experiments.sweep.plan import Shared, shared_stages
 from experiments.sweep.worker import Job, Outcome, run_job
@@ -96,6 +97,7 @@ def sweep(
     """
     cells = cells_of(settings, repository / "params.yaml")
     baseline = committed_head(repository)
+    require_in_git(cells, repository)
     records = repository / FOLDER / baseline[:12]
     with _only_one(repository):
         if scheduler is None:

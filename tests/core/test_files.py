@@ -8,7 +8,15 @@ import pandas as pd
 import pytest
 
 from advaudio.core.errors import AdvaudioError
-from advaudio.core.files import ArrayWriter, atomic_path, open_array, read_json, write_csv, write_json
+from advaudio.core.files import (
+    ArrayWriter,
+    atomic_path,
+    open_array,
+    read_json,
+    relative_hint,
+    write_csv,
+    write_json,
+)
 
 
 def test_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -73,3 +81,12 @@ def test_pickled_array_is_refused(tmp_path: Path) -> None:
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(AdvaudioError, match=r"objects\.npy"):
         open_array(path)
+
+
+def test_only_a_relative_path_has_a_hint_where_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert relative_hint(tmp_path / "a.zip") == ""
+    assert str(tmp_path) in relative_hint("a.zip")
+    assert "`dvc exp run --temp`" in relative_hint(Path("a.zip"))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.serialize import dumps_yaml
 
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.params import read_params
@@ -20,7 +21,7 @@ def _with(folder: Path, key: str, value: Any) -> Path:
         section = section[parent]
     section[last] = value
     path = folder / "params.yaml"
-    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    path.write_text(dumps_yaml(params), encoding="utf-8")
     return path
 
 
@@ -44,7 +45,14 @@ def _with(folder: Path, key: str, value: Any) -> Path:
         ("device", "gpu", r"`device` is 'gpu': .*'auto', 'cpu' or 'cuda'"),
         ("defense", "fgsm", r"`defense` is no known parameter \(did you mean `defence`\?\)"),
         ("training.lerning_rate", 0.1, r"did you mean `training\.learning_rate`"),
-        ("training.learning_rate", "1e-3", r"write it with a point, such as 1\.0e-3"),
+        (
+            "training.learning_rate",
+            "1e-3",
+            r"'1e-3': .*valid number \(quotes make it text: write 1e-3 without",
+        ),
+        ("evaluation.clips", "+12", r"\(quotes make it text: write \+12 without"),
+        ("training.deterministic", "yes", r"is 'yes': .*valid boolean \(write true or false\)"),
+        ("budgets.quick.masking.epsilons", [0.1, "1e-2"], r"epsilons\.1` is '1e-2': .*quotes make it text"),
         ("training.batch_size", True, r"`training\.batch_size` is True"),
         ("split.by", True, r"`split\.by` is True"),
         ("augment.pitch_scales", [0.9, 9.0], r"`augment\.pitch_scales\.1` is 9\.0"),

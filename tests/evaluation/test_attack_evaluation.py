@@ -24,7 +24,7 @@ from advaudio.evaluation import attack_evaluation, chunk
 from advaudio.evaluation.attack_evaluation import AttackEvaluation, Resources, draw_targets, evaluate_attack
 from advaudio.evaluation.attacked_clips import AttackedClips
 from advaudio.evaluation.budget_schedule import budget_schedule
-from advaudio.evaluation.preflight import predict
+from advaudio.evaluation.preflight import predict, share_without_gradient
 from tests.evaluation.networks import CLASSES, SIZE, Blobs, pictures_and_labels
 
 ATTACKS = read_params(Path(__file__).resolve().parents[2] / "params.yaml").attacks
@@ -69,7 +69,7 @@ def table_of(name: str, **changes: Any) -> pd.DataFrame:
     return evaluate(name, **changes).results.table
 
 
-LAYOUT = Layout("stft", SIZE, SIZE, 1.0, frequencies=range(4), centroids=range(4), decibels_per_unit=80.0)
+LAYOUT = Layout("stft", SIZE, SIZE, 1.0, frequencies=range(4), centroids=list("abcd"), decibels_per_unit=80.0)
 
 
 @pytest.mark.parametrize("name", BUDGETS)
@@ -265,13 +265,47 @@ class Flat(nn.Module):
         return x.flatten(1)[:, :1]
 
 
+def plain_network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 4))
+
+
+@pytest.mark.parametrize(
+    "network", [Blobs(0.5), plain_network(), nn.Sequential(plain_network(), nn.LogSoftmax(1))]
+)
+def test_preflight_lets_logits_pass(network: nn.Module) -> None:
+    pictures, _ = pictures_and_labels()
+    with torch.no_grad():
+        expected = network(torch.from_numpy(pictures)[:, None]).numpy()
+    np.testing.assert_allclose(predict(network, pictures), expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
-    [(Noisy(), "must not be random"), (NotFinite(), "not finite"), (Flat(), "returns shape")],
+    [
+        (Noisy(), "must not be random"),
+        (NotFinite(), "not finite"),
+        (Flat(), "returns shape"),
+        (
+            nn.Sequential(Blobs(60.0), nn.Softmax(1)),
+            "gives probabilities.*remove the softmax at its end, and train",
+        ),
+        (nn.Sequential(plain_network(), nn.Sigmoid()), "saturate at 0 and 1"),
+        (nn.Sequential(plain_network(), nn.Tanh()), "saturate at -1 and 1"),
+    ],
 )
 def test_preflight_refuses_what_cannot_be_attacked(network: nn.Module, message: str) -> None:
     with pytest.raises(AdvaudioError, match=message):
         evaluate("bim_a", original=network)
+
+
+def test_the_search_for_gradient_masking_refuses_probabilities_too() -> None:
+    pictures, labels = (torch.from_numpy(array) for array in pictures_and_labels())
+    model = nn.Sequential(Blobs(60.0), nn.Softmax(1))
+    with pytest.raises(AdvaudioError, match="gives probabilities"):
+        share_without_gradient(model, pictures[:, None], labels)
+    assert share_without_gradient(Blobs(60.0), pictures[:, None], labels) == 0
 
 
 def test_preflight_refuses_pictures_outside_the_unit_interval() -> None:

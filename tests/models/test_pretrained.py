@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,34 @@ def wrapped(state: dict[str, Tensor]) -> Any:
     return {"state_dict": {f"module.{key}": value for key, value in state.items()}, "epoch": 3}
 
 
+def under(prefix: str, **beside: Any) -> Callable[[dict[str, Tensor]], Any]:
+    return lambda state: {**{prefix + key: value for key, value in state.items()}, **beside}
+
+
+def compiled_blocks(state: dict[str, Tensor]) -> Any:
+    """Blocks compiled on their own, inside a distributed wrapper."""
+    block = re.compile(r"^(layer[0-9])\.")
+    return {"module." + block.sub(r"\1._orig_mod.", key): value for key, value in state.items()}
+
+
+def in_nested_checkpoint(state: dict[str, Tensor]) -> Any:
+    return {"model": {"state_dict": under("net.backbone.")(state), "epoch": 1}, "optimizer": {"state": {}}}
+
+
+def averaged(state: dict[str, Tensor]) -> Any:
+    return torch.optim.swa_utils.AveragedModel(_network_of(state)).state_dict()
+
+
+def compiled(state: dict[str, Tensor]) -> Any:
+    return torch.compile(nn.DataParallel(_network_of(state))).state_dict()  # type: ignore[attr-defined]
+
+
+def _network_of(state: dict[str, Tensor]) -> nn.Module:
+    network = ResNet56(10)
+    network.load_state_dict(state)
+    return network
+
+
 def halved(state: dict[str, Tensor]) -> Any:
     return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
 
@@ -58,7 +87,26 @@ def without_counters(state: dict[str, Tensor]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("change", "layers"), [(wrapped, 110), (halved, 110), (partial, 38), (without_counters, 110)]
+    ("change", "layers"),
+    [
+        (wrapped, 110),
+        (halved, 110),
+        (partial, 38),
+        (without_counters, 110),
+        (under("_orig_mod."), 110),
+        (under("module._orig_mod."), 110),
+        (under("_orig_mod.module."), 110),
+        (under("model."), 110),
+        (under("net."), 110),
+        (under("network.", mean=torch.zeros(()), std=torch.ones(())), 110),
+        (under("classifier.encoder.", **{"criterion.weight": torch.ones(3)}), 110),
+        (under("_fsdp_wrapped_module."), 110),
+        (lambda state: under("model.module.")(partial(state)), 38),
+        (compiled_blocks, 110),
+        (in_nested_checkpoint, 110),
+        (averaged, 110),
+        (compiled, 110),
+    ],
 )
 def test_odd_files_load(
     change: Callable[[dict[str, Tensor]], Any], layers: int, cifar: dict[str, Tensor], tmp_path: Path
@@ -110,6 +158,18 @@ def write_other_shape(path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(16, 3, 7, 7)}, path)
 
 
+def write_two_copies(path: Path) -> None:
+    state = {"conv1.weight": torch.zeros(16, 3, 3, 3)}
+    torch.save(
+        {f"{part}.{key}": value for part in ("student", "teacher") for key, value in state.items()}, path
+    )
+
+
+def write_wrapped_other_architecture(path: Path) -> None:
+    other = {"conv1.weight": torch.zeros(16, 3, 3, 3), "blocks.0.attention.weight": torch.zeros(4, 4)}
+    torch.save({f"module.{key}": value for key, value in other.items()}, path)
+
+
 def write_half_a_layer(path: Path) -> None:
     torch.save({"bn1.weight": torch.zeros(16)}, path)
 
@@ -134,6 +194,11 @@ def write_list(path: Path) -> None:
         (write_code_by_torch, "may hold code"),
         (write_other_architecture, "does not fit the model resnet56"),
         (write_other_shape, r"has the shape \(16, 1, 7, 7\)"),
+        (write_two_copies, r"several copies of the network, under student\., teacher\."),
+        (
+            write_wrapped_other_architecture,
+            "it has 1 tensors that the model lacks, blocks.0.attention.weight the first",
+        ),
         (write_half_a_layer, "incomplete: it has bn1.weight but not bn1.bias"),
         (write_nan, "NaN or infinity in conv1.weight"),
         (write_last_layer_only, "no layer of the model"),

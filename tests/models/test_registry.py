@@ -153,6 +153,10 @@ def wrong_output(classes: int, height: int, width: int) -> nn.Module:
     return Flat(classes + 1, height, width)
 
 
+def raises(classes: int, height: int, width: int) -> nn.Module:
+    raise KeyError("width")
+
+
 def no_network(classes: int, height: int, width: int) -> str:
     return "network"
 
@@ -168,7 +172,18 @@ def test_a_users_own_network_plugs_in() -> None:
     [
         ("resnet19", (24, 24), "there is no model 'resnet19'"),
         ("vgg16", (24, 12), "24×12 are too small"),
-        ("no.such.package:net", (24, 24), "could not import"),
+        (
+            "no.such.package:net",
+            (24, 24),
+            r"could not import.*`git add no/such/package\.py`, and for a sweep commit",
+        ),
+        (
+            "tests.models.broken_import:net",
+            (24, 24),
+            r"could not import.*no_such_library.*The import of .* fails",
+        ),
+        ("tests.models.broken_code:net", (24, 24), r"could not import.*NameError.* fails"),
+        (f"{__name__}:raises", (24, 24), r"could not be called as .*\(3, 24, 24\): KeyError: 'width'"),
         (f"{__name__}:missing", (24, 24), "has no function 'missing'"),
         (f"{__name__}:wrong_output", (24, 24), r"must be \(2, 3\)"),
         (f"{__name__}:no_network", (24, 24), "gave a str"),

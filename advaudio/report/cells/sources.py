@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from advaudio.core.errors import AdvaudioError
-from advaudio.core.files import damaged, parse_array, parse_csv, parse_json, parse_yaml
+from advaudio.core.files import damaged, parse_array, parse_csv, parse_json, parse_yaml_file
 
 
 class Source(Protocol):
@@ -94,7 +94,7 @@ def find_json(source: Source, path: str) -> dict[str, Any] | None:
 def need_params(source: Source) -> dict[str, Any]:
     """Content of params.yaml, unchecked: it may be of an earlier version."""
     path = "params.yaml"
-    return _mapping(parse_yaml(need(source, path), origin(source, path)), source, path)
+    return _mapping(parse_yaml_file(need(source, path), origin(source, path)), source, path)
 
 
 def need_table(source: Source, path: str, *columns: str, **options: Any) -> pd.DataFrame:
