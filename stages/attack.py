@@ -13,6 +13,7 @@ from advaudio.core.params import read_params
 from advaudio.evaluation.attack_evaluation import evaluate_attack
 from advaudio.evaluation.attacked_clips import read_attacked_clips
 from advaudio.evaluation.outputs import write_attack
+from advaudio.evaluation.starting_points import read_candidates
 
 
 def main(
@@ -52,6 +53,7 @@ def main(
             examples=chosen.evaluation.example_clips,
             decibels_per_unit=layout.decibels_per_unit,
             spectrogram_rows=layout.spectrogram_rows,
+            candidates=read_candidates(pictures, split, original),
             checkpoint_folder=checkpoints,
             progress=progress,
         )

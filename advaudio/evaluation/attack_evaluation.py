@@ -24,6 +24,7 @@ from advaudio.evaluation.chunk import (
     run_chunk,
 )
 from advaudio.evaluation.preflight import predict
+from advaudio.evaluation.starting_points import Candidates, starting_points
 from advaudio.robustness.clip_results import COLUMNS, MODELS
 from advaudio.robustness.fooling_curve import Array
 
@@ -105,6 +106,7 @@ def evaluate_attack(
     examples: int = 8,
     decibels_per_unit: float | None = None,
     spectrogram_rows: tuple[int, int] | None = None,
+    candidates: Candidates | None = None,
     checkpoint_folder: Path | None = None,
     progress: Progress = silent,
 ) -> AttackEvaluation:
@@ -145,6 +147,9 @@ def evaluate_attack(
         dB of one unit of a picture; None leaves the decibel columns empty.
     spectrogram_rows
         First row and end of the rows that are in dB; None: all.
+    candidates
+        What an attack that walks from a picture of its target class may start from; by default the test
+        pictures.
     checkpoint_folder
         Where finished chunks are kept, so that a killed run goes on where it was; the caller removes it.
 
@@ -176,7 +181,9 @@ def evaluate_attack(
             predicted=predicted,
             correct=correct,
             remaining=np.flatnonzero(correct),
-            starts=starting_points(pictures, predicted, labels, targets)
+            starts=starting_points(
+                source, pictures, targets, candidates or Candidates(pictures, labels), device=devices[0]
+            )
             if attack.needs_starting_points
             else None,
             adversarial=np.array(pictures, dtype=np.float32),
@@ -256,26 +263,6 @@ def draw_targets(labels: Array, samples: Array, classes: int, seed: int) -> Arra
     drawn = [int(np.random.default_rng([seed, int(sample)]).integers(classes - 1)) for sample in samples]
     wrong = np.array(drawn, dtype=np.int64)
     return wrong + (wrong >= labels)
-
-
-def starting_points(pictures: Array, predicted: Array, labels: Array, targets: Array) -> Array:
-    """For each clip the nearest one (L2) that the model takes for its target, of that class if there is one.
-
-    Returns
-    -------
-    ndarray
-        Like `pictures`, NaN where the model takes no clip for the target.
-    """
-    flat = np.asarray(pictures, dtype=np.float64).reshape(len(pictures), -1)
-    starts = np.full(pictures.shape, np.nan, dtype=np.float32)
-    for row, target in enumerate(targets):
-        usable = np.flatnonzero(predicted == target)
-        own = usable[labels[usable] == target]
-        candidates = own if len(own) else usable
-        if len(candidates):
-            distance = np.square(flat[candidates] - flat[row]).sum(1)
-            starts[row] = pictures[candidates[distance.argmin()]]
-    return starts
 
 
 def _take(state: _Progressing, rows: Array, result: ChunkResult, rung: int) -> None:

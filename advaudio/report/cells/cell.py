@@ -212,7 +212,9 @@ def read_cell_file(path: Path) -> Cell:
     """Read a cell from a record."""
     record = need_json(Folder(path.parent, str(path)), path.name)
     if not isinstance(record, dict):
-        raise AdvaudioError(f"{path} holds no record of a cell; see advaudio/report/cells/cell.py for its keys.")
+        raise AdvaudioError(
+            f"{path} holds no record of a cell; see advaudio/report/cells/cell.py for its keys."
+        )
     return cell_of(record, str(path))
 
 
