@@ -324,7 +324,7 @@ class Walk:
             score, best = self._ask(moved, self.targets[pending], self.live[pending])
             self._record(self.live[pending], moved, best)
             holds = score.isfinite()
-            halvings[pending[holds]], scores[pending[holds]] = float(count), score[holds]
+            halvings[pending[holds]], scores[pending[holds]] = float(count), score[holds].to(scores.dtype)
             pending = pending[~holds]
         return halvings, scores
 
@@ -392,7 +392,7 @@ class Walk:
         """
         above = (scores[:, :, None] > scores[:, None, :]).sum(2)
         alike = (scores[:, :, None] == scores[:, None, :]).sum(2)
-        quantile = (above + alike.to(self.clean.dtype) / 2) / scores.shape[1]
+        quantile = (above + alike.to(scores.dtype) / 2) / scores.shape[1]
         return torch.special.ndtri(quantile)
 
     def _estimate(self, sigma: Tensor, stream: tuple[int, int]) -> Tensor:
