@@ -125,7 +125,9 @@ class Cliff(nn.Module):
 def test_deviation_is_searched_where_no_full_step_holds_the_target() -> None:
     clean, starts = torch.full((1, 1, 6, 6), 0.2), torch.full((1, 1, 6, 6), 0.8)
     # Not on the summit itself, around which antithetic queries say nothing.
-    walk = walk_of(Cliff(starts + 0.004, 0.01), clean, starts, standard_deviations=(0.5, 0.004), learning_rate=0.2)
+    walk = walk_of(
+        Cliff(starts + 0.004, 0.01), clean, starts, standard_deviations=(0.5, 0.004), learning_rate=0.2
+    )
     walk.advance(0)
     # With σ = 0.5 every query is lost and says nothing; with 0.004 some are kept.
     assert walk.sigma.tolist() == pytest.approx([0.004])
