@@ -13,6 +13,7 @@ network trained on synthetic pictures of 32 × 32 and small budgets: about two m
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,20 +32,21 @@ from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool
 from advaudio.attacks.jsma import Jsma
 from advaudio.attacks.pia import Pia, rows_of_one_pass
-from advaudio.evaluation.attack_evaluation import draw_targets, starting_points
+from advaudio.evaluation.attack_evaluation import draw_targets
 from advaudio.evaluation.attacked_clips import AttackedClips, read_attacked_clips
 from advaudio.evaluation.model_source import load
 from advaudio.evaluation.preflight import predict
+from advaudio.evaluation.starting_points import Candidates, starting_points
 from benchmarks.attacks_peers import (
     CountingModel,
     Ours,
     of_art,
     of_foolbox,
     of_torchattacks,
-    published_partial_information,
     trained_on_blobs,
 )
 from benchmarks.measurements import Measurements, refuse_beside_quick, synchronise
+from benchmarks.pia_peers import Case, Record, Stopped, published_partial_information
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 LIBRARIES = ("foolbox", "adversarial-robustness-toolbox", "torchattacks")
@@ -167,7 +169,7 @@ def peers(
     rows = right[order]
     everything = AttackedClips(whole, labels, np.arange(len(labels)))
     targets = draw_targets(everything, logits.shape[1], 0)
-    starts = starting_points(everything, logits.argmax(1), targets)[rows]
+    starts = starting_points(network, whole[rows], targets[rows], Candidates(whole, labels), device=device)
     usable = ~np.isnan(starts[:, 0, 0])
     x = torch.as_tensor(whole[rows], device=device)[:, None]
     bench = Bench(
@@ -278,20 +280,13 @@ def _pia(bench: Bench, starts: Tensor, usable: Any, clips: int, slow: int, queri
     own = perturbation_norm(outcome.adversarial - bench.pictures[few], "linf")
     own = torch.where(outcome.found, own, torch.inf).cpu()
     spent = outcome.counts[:, 2].double().mean().item()
-    published = [
-        published_partial_information(
-            bench.model,
-            bench.pictures[row],
-            int(bench.targets[row]),
-            starts[row],
-            queries=int(spent),
-            seed=int(row),
-        )
-        for row in few
-    ]
-    theirs = torch.tensor([epsilon for epsilon, _ in published])
+    record = Record(len(few), budget=int(spent), bounds=(), marks=())
+    case = Case(bench.model, bench.pictures[few], starts[few], bench.targets[few])
+    with torch.no_grad(), contextlib.suppress(Stopped):
+        published_partial_information(case, record, 0)
+    theirs = record.best
     task = f"pia with the same queries, {len(few)} clips"
-    used = float(np.mean([count for _, count in published]))
+    used = float(record.queries.double().mean())
     for system, count, found in (("ours", spent, own), ("published", used, theirs)):
         bench.measured.add(task, system, "queries per clip", count, "queries")
         median = float(np.median(found))

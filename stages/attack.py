@@ -13,6 +13,7 @@ from advaudio.core.params import read_params
 from advaudio.evaluation.attack_evaluation import Resources, evaluate_attack
 from advaudio.evaluation.attacked_clips import read_attacked_clips
 from advaudio.evaluation.budget_schedule import budget_schedule
+from advaudio.evaluation.starting_points import read_candidates
 
 
 def main(
@@ -41,6 +42,7 @@ def main(
             threshold=wanted.fooling_threshold,
             examples=wanted.example_clips,
             layout=read_layout(pictures),
+            candidates=read_candidates(pictures, split, original),
             resources=Resources(
                 devices=torch_devices(chosen.device), checkpoints=checkpoints, progress=progress
             ),

@@ -15,6 +15,7 @@ from advaudio.attack_interface.problem import Meter, Model, Norm, Problem
 from advaudio.core.errors import AdvaudioError
 
 PROPOSALS = 6
+"""Most steps tried after one estimate, each half as large."""
 
 
 class TopKOracle:
@@ -27,7 +28,7 @@ class TopKOracle:
     model
         Callable from pictures to logits.
     k
-        How many of the best labels are told; more than there are classes tells all.
+        How many of the best labels are returned; more than there are classes returns all.
 
     Attributes
     ----------
@@ -39,7 +40,7 @@ class TopKOracle:
 
     def __init__(self, model: Model, k: int, *, rows_of_one_pass: int = 8192) -> None:
         if k < 1:
-            raise AdvaudioError(f"The oracle's top_k is {k}; it must tell at least one label.")
+            raise AdvaudioError(f"The oracle's top_k is {k}; it must return at least one label.")
         self._model = model
         self._k = k
         self.rows_of_one_pass = rows_of_one_pass
@@ -58,7 +59,7 @@ class TopKOracle:
         return torch.cat(labels), torch.cat(scores)
 
     def target_score(self, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probability of each picture's target, -inf if it is not told, and whether it is the best.
+        """Log-probability of each picture's target, -inf if it is not returned, and whether it is the best.
 
         Parameters
         ----------
@@ -68,8 +69,8 @@ class TopKOracle:
             (N,) int64.
         """
         labels, scores = self(pictures)
-        told = labels == targets[:, None]
-        score = torch.where(told.any(1), (scores.masked_fill(~told, 0.0)).sum(1), -torch.inf)
+        same = labels == targets[:, None]
+        score = torch.where(same.any(1), (scores.masked_fill(~same, 0.0)).sum(1), -torch.inf)
         return score, labels[:, 0] == targets
 
 
@@ -78,10 +79,17 @@ class Pia(Attack):
     """Walk from a picture of the target class towards the clean one, holding the target in the top k.
 
     Each iteration estimates the gradient of the target's log-probability from antithetic Gaussian queries
-    (NES), takes a signed step with momentum, and shrinks the L∞ ball around the clean picture as far as the
-    target stays among the top k: by `shrink` of ε at first, halved until a proposal holds. The variance of
-    the NES noise is found by a line search per sample, before the first iteration and again every
-    `search_every`. The smallest perturbation at which the target was the *best* label counts.
+    (NES, arXiv 1804.08598, section 2.2), takes a signed step with momentum, and shrinks the L∞ ball around
+    the clean picture as far as the target stays the **best** label: by `shrink` of ε at first, halved until a
+    proposal holds. A step that leaves the ball as it is needs the target among the top k only. The smallest
+    perturbation at which the target was the best label counts.
+
+    Beyond the paper: a query that loses the target is not left out, it counts as worse than all that keep it,
+    which is what tells the way back from the boundary where the walk spends its time; the queries weigh by the
+    normal scores of their ranks; the steps are a share of ε and become smaller, so that the walk first moves
+    and then averages over ever more estimates, whatever the number of iterations; the start is first
+    projected onto the smallest ball that holds it; σ of the noise is found by a line search per sample,
+    before the first iteration and again every `search_every`.
 
     The noise of an iteration is the same for every sample (common random numbers), so a sample's result
     does not depend on which others share its batch.
@@ -93,11 +101,13 @@ class Pia(Attack):
     samples
         Queries of one estimate, in antithetic pairs.
     top_k
-        Labels and scores that the model tells.
+        Labels and scores that the model returns.
     largest_epsilon
-        The attack succeeds when the perturbation is at most this; in units of the picture.
+        The attack succeeds when the perturbation is at most this; a share of the bounds' range.
     learning_rate
         Size of the first signed steps, as a share of ε; multiplied by `decay` when no proposal holds.
+    slowing
+        Iterations after which the steps are half as large; after n times as many they are 1 / (n + 1).
     decay
         See `learning_rate`; the rate recovers as far when a proposal holds at once.
     momentum
@@ -118,7 +128,8 @@ class Pia(Attack):
     samples: int = 100
     top_k: int = 1
     largest_epsilon: float = 1.0
-    learning_rate: float = 0.25
+    learning_rate: float = 0.2
+    slowing: float = 10.0
     decay: float = 0.7
     momentum: float = 0.9
     standard_deviations: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
@@ -136,6 +147,7 @@ class Pia(Attack):
             iterations=self.iterations,
             largest_epsilon=self.largest_epsilon,
             learning_rate=self.learning_rate,
+            slowing=self.slowing,
             search_every=self.search_every,
             patience=self.patience,
         )
@@ -157,24 +169,11 @@ class Pia(Attack):
         meter, starting_points = problem.meter, problem.starting_points
         if starting_points is None:
             raise AssertionError("checked by Attack.search")
-        has_start = ~starting_points.isnan().flatten(1).any(1)
-        walk = _Walk(
-            self,
-            TopKOracle(model, self.top_k, rows_of_one_pass=rows_of_one_pass(pictures)),
-            pictures,
-            torch.where(column(has_start), starting_points, pictures),
-            goal.classes,
-            bounds,
-            meter,
-        )
-        walk.begin(has_start)
+        walk = Walk(self, model, pictures, starting_points, goal.classes, bounds, meter)
         for iteration in range(self.iterations):
             if not len(walk.live):
                 break
-            if iteration % self.search_every == 0:
-                walk.choose_deviation(iteration)
-            walk.step(iteration)
-            walk.leave(iteration)
+            walk.advance(iteration)
         return walk.best, walk.best_norm <= self.largest_epsilon
 
     def _verified(self, problem: Problem, adversarial: Tensor) -> Tensor:
@@ -189,20 +188,46 @@ def rows_of_one_pass(pictures: Tensor) -> int:
     return max(1, min(16384, 2**26 // pictures[0].numel()))
 
 
-class _Walk:
-    """State of a shrinking batch; `live` holds the indices of the samples still walking."""
+class Walk:
+    """State of a shrinking batch; `live` holds the indices of the samples still walking.
+
+    Parameters
+    ----------
+    settings
+        The attack.
+    model
+        Pictures to logits.
+    clean, start
+        (N, channels, height, width); NaN in `start` says that a sample has none.
+    targets
+        (N,) int64.
+    bounds
+        Lowest and highest value of a picture.
+    meter
+        Counts what each sample costs.
+
+    Attributes
+    ----------
+    best, best_norm
+        The smallest perturbation so far at which the target was the best label, and its L∞ norm (N,), ∞ where
+        there is none.
+    """
+
+    halvings_of_start: ClassVar[int] = 5
+    """Of the interval in which the smallest ball that holds the start is looked for."""
 
     def __init__(
         self,
         settings: Pia,
-        oracle: TopKOracle,
+        model: Model,
         clean: Tensor,
         start: Tensor,
         targets: Tensor,
         bounds: tuple[float, float],
         meter: Meter,
     ) -> None:
-        self.settings, self.oracle, self.bounds, self.meter = settings, oracle, bounds, meter
+        self.settings, self.bounds, self.meter = settings, bounds, meter
+        self.oracle = TopKOracle(model, settings.top_k, rows_of_one_pass=rows_of_one_pass(clean))
         self.range = bounds[1] - bounds[0]
         self.original = clean
         self.best = clean.clone()
@@ -210,45 +235,91 @@ class _Walk:
         self.best_since = torch.zeros(len(clean), dtype=torch.int64, device=clean.device)
         self.patient_norm = self.best_norm.clone()
         self.live = torch.arange(len(clean), device=clean.device)
-        self.clean, self.current, self.targets = clean, start, targets
-        self.epsilon = perturbation_norm(start - clean, "linf")
+        has_start = ~start.isnan().flatten(1).any(1)
+        self.clean, self.targets = clean, targets
+        self.current = torch.where(column(has_start), start, clean)
+        self.epsilon = perturbation_norm(self.current - clean, "linf")
         self.shrink = torch.full_like(self.epsilon, settings.shrink)
         self.rate = torch.full_like(self.epsilon, settings.learning_rate)
         self.direction = torch.zeros_like(clean)
         self.sigma = torch.full_like(self.epsilon, settings.standard_deviations[0] * self.range)
+        self._begin(has_start)
 
-    def begin(self, has_start: Tensor) -> None:
-        """Leave out the samples whose start the model does not take for the target."""
-        score, best = self._ask(self.current, self.targets, self.live)
+    def _begin(self, has_start: Tensor) -> None:
+        """Leave out the samples whose start the model does not take for the target; bring the others near."""
+        _, best = self._ask(self.current, self.targets, self.live)
         self._record(self.live, self.current, best & has_start)
-        self._keep(best & has_start & score.isfinite())
+        self.keep(best & has_start)
+        lower = torch.zeros_like(self.epsilon)
+        for _ in range(self.halvings_of_start if len(self.live) else 0):
+            middle = (lower + self.epsilon) / 2
+            nearer = self._project(self.current, middle, self.clean)
+            _, best = self._ask(nearer, self.targets, self.live)
+            self._record(self.live, nearer, best)
+            self.current = torch.where(column(best), nearer, self.current)
+            self.epsilon = torch.where(best, middle, self.epsilon)
+            lower = torch.where(best, lower, middle)
 
-    def choose_deviation(self, iteration: int) -> None:
-        """Take for each sample the σ whose estimate raises the target's score most."""
+    def advance(self, iteration: int) -> None:
+        """One iteration of every live sample; those that have come to a stand leave."""
+        if iteration % self.settings.search_every == 0:
+            self._choose_deviation(iteration)
+        self._step(iteration)
+        self._leave(iteration)
+
+    def keep(self, mask: Tensor) -> None:
+        """Go on with some of the live samples only: (live,) bool."""
+        self.live, self.clean, self.current = self.live[mask], self.clean[mask], self.current[mask]
+        self.targets, self.epsilon, self.shrink = self.targets[mask], self.epsilon[mask], self.shrink[mask]
+        self.rate, self.direction, self.sigma = self.rate[mask], self.direction[mask], self.sigma[mask]
+
+    def _choose_deviation(self, iteration: int) -> None:
+        """Take for each sample the σ whose estimate allows the longest step that holds the target.
+
+        Among equally long steps the one that raises the target's score most decides. An estimate that says
+        nothing (every query alike) holds no step.
+        """
         settings = self.settings
         if len(settings.standard_deviations) == 1:
             return
-        best_score = torch.full_like(self.epsilon, -math.inf)
-        chosen = self.sigma.clone()
+        fewest = torch.full_like(self.epsilon, math.inf)
+        highest = torch.full_like(self.epsilon, -math.inf)
         for number, share in enumerate(settings.standard_deviations):
             sigma = torch.full_like(self.epsilon, share * self.range)
             estimate = self._estimate(sigma, (iteration, 1 + number))
-            moved = self._project(
-                self.current + column(self.rate * self.epsilon) * estimate.sign(), self.epsilon, self.clean
-            )
-            score, _ = self._ask(moved, self.targets, self.live)
-            better = score > best_score
-            best_score = torch.where(better, score, best_score)
-            chosen = torch.where(better, sigma, chosen)
-        self.sigma = chosen
+            halvings, score = self._longest_step(estimate.sign())
+            better = (halvings < fewest) | ((halvings == fewest) & (score > highest))
+            fewest, highest = torch.where(better, halvings, fewest), torch.where(better, score, highest)
+            self.sigma = torch.where(better, sigma, self.sigma)
 
-    def step(self, iteration: int) -> None:
-        """Estimate, then propose ever smaller steps until one holds the target in the top k."""
-        momentum = self.settings.momentum
+    def _longest_step(self, direction: Tensor) -> tuple[Tensor, Tensor]:
+        """Halvings of the step after which it holds the target (∞: never), and the target's score there."""
+        halvings = torch.full_like(self.epsilon, math.inf)
+        scores = torch.full_like(self.epsilon, -math.inf)
+        pending = direction.flatten(1).any(1).nonzero().squeeze(1)
+        for count in range(PROPOSALS):
+            if not len(pending):
+                break
+            step = column((self.rate * self.epsilon)[pending] / 2**count)
+            moved = self._project(
+                self.current[pending] + step * direction[pending], self.epsilon[pending], self.clean[pending]
+            )
+            score, best = self._ask(moved, self.targets[pending], self.live[pending])
+            self._record(self.live[pending], moved, best)
+            holds = score.isfinite()
+            halvings[pending[holds]], scores[pending[holds]] = float(count), score[holds].to(scores.dtype)
+            pending = pending[~holds]
+        return halvings, scores
+
+    def _step(self, iteration: int) -> None:
+        """Estimate, then propose ever smaller steps until one holds the target."""
+        settings = self.settings
+        largest = settings.learning_rate / (1 + iteration / settings.slowing)
+        self.rate = self.rate.clamp_max(largest)
         estimate = self._estimate(self.sigma, (iteration, 0))
         # Scaled per sample, so that momentum does not favour the iterations with large scores.
         size = column(estimate.flatten(1).abs().amax(1)).clamp_min(1e-30)
-        self.direction = momentum * self.direction + (1 - momentum) * estimate / size
+        self.direction = settings.momentum * self.direction + (1 - settings.momentum) * estimate / size
         self.meter.add(self.live, iterations=1)
         pending = torch.arange(len(self.live), device=self.live.device)
         shrink, rate = self.shrink.clone(), self.rate.clone()
@@ -263,13 +334,15 @@ class _Walk:
             rows = self.live[pending]
             score, best = self._ask(moved, self.targets[pending], rows)
             self._record(rows, moved, best)
-            holds = score.isfinite()
+            # The ball shrinks only around a picture whose best label is the target.
+            holds = score.isfinite() if last else best
             self.current[pending] = torch.where(column(holds), moved, self.current[pending])
             held = pending[holds]
-            self.epsilon[held] = perturbation_norm(self.current[held] - self.clean[held], "linf")
+            norm = perturbation_norm(moved[holds] - self.clean[held], "linf")
+            self.epsilon[held] = torch.where(best[holds], norm, self.epsilon[held])
             if proposal == 0:
-                self.shrink[held] = (shrink[held] * 1.5).clamp_max(self.settings.shrink)
-                self.rate[held] = (rate[held] / self.settings.decay).clamp_max(self.settings.learning_rate)
+                self.shrink[held] = (shrink[held] * 1.5).clamp_max(settings.shrink)
+                self.rate[held] = (rate[held] / settings.decay).clamp_max(largest)
             else:
                 self.shrink[held] = shrink[held].clamp_min(1e-3)
             pending = pending[~holds]
@@ -277,10 +350,10 @@ class _Walk:
                 return
             shrink[pending] /= 2
             if last:
-                self.rate[pending] = (rate[pending] * self.settings.decay).clamp_min(1e-3)
+                self.rate[pending] = (rate[pending] * settings.decay).clamp_min(1e-3)
                 self.shrink[pending] = shrink[pending].clamp_min(1e-3)
 
-    def leave(self, iteration: int) -> None:
+    def _leave(self, iteration: int) -> None:
         """Let the samples go that have come to a stand."""
         norm = self.best_norm[self.live]
         fell = norm < 0.99 * self.patient_norm[self.live]
@@ -288,7 +361,22 @@ class _Walk:
         self.best_since[self.live] = torch.where(fell, iteration, self.best_since[self.live])
         waiting = iteration - self.best_since[self.live] < self.settings.patience
         if not bool(waiting.all()):
-            self._keep(waiting)
+            self.keep(waiting)
+
+    def weights(self, scores: Tensor) -> Tensor:
+        """What each query counts in the estimate: the normal scores of the ranks, alike for alike queries.
+
+        Queries that lost the target share the lowest ranks.
+
+        Parameters
+        ----------
+        scores
+            (clips, queries) log-probabilities of the target, -inf where it was lost.
+        """
+        above = (scores[:, :, None] > scores[:, None, :]).sum(2)
+        alike = (scores[:, :, None] == scores[:, None, :]).sum(2)
+        quantile = (above + alike.to(scores.dtype) / 2) / scores.shape[1]
+        return torch.special.ndtri(quantile)
 
     def _estimate(self, sigma: Tensor, stream: tuple[int, int]) -> Tensor:
         """NES estimate of the gradient of each live sample's target score, up to a positive factor."""
@@ -305,11 +393,7 @@ class _Walk:
             count = len(queries)
             targets = self.targets[part].repeat_interleave(2 * pairs)
             score, _ = self.oracle.target_score(queries.reshape(-1, *shape), targets)
-            score = score.reshape(count, 2 * pairs)
-            # Only queries that still show the target tell anything; they are compared with each other.
-            told = score.isfinite()
-            mean = score.masked_fill(~told, 0.0).sum(1, keepdim=True) / told.sum(1, keepdim=True).clamp_min(1)
-            weight = torch.where(told, score - mean, 0.0)
+            weight = self.weights(score.reshape(count, 2 * pairs))
             signed = weight[:, :pairs] - weight[:, pairs:]
             estimates.append((signed @ noise.reshape(pairs, -1)).reshape(count, *shape))
         self.meter.add(self.live, forwards=2 * pairs, queries=2 * pairs)
@@ -333,8 +417,3 @@ class _Walk:
         better = best & (norm < self.best_norm[rows])
         self.best[rows] = torch.where(column(better), pictures, self.best[rows])
         self.best_norm[rows] = torch.where(better, norm, self.best_norm[rows])
-
-    def _keep(self, mask: Tensor) -> None:
-        self.live, self.clean, self.current = self.live[mask], self.clean[mask], self.current[mask]
-        self.targets, self.epsilon, self.shrink = self.targets[mask], self.epsilon[mask], self.shrink[mask]
-        self.rate, self.direction, self.sigma = self.rate[mask], self.direction[mask], self.sigma[mask]

@@ -22,6 +22,7 @@ from advaudio.evaluation.chunk import Chunk, ChunkResult, run_chunk
 from advaudio.evaluation.clip_table import clip_table
 from advaudio.evaluation.model_source import ModelSource, model_digest
 from advaudio.evaluation.preflight import predict
+from advaudio.evaluation.starting_points import Candidates, starting_points
 
 Array = NDArray[Any]
 CHUNK_ON_CPU = 24
@@ -131,6 +132,7 @@ def evaluate_attack(
     threshold: float = 0.9,
     examples: int = 8,
     layout: Layout | None = None,
+    candidates: Candidates | None = None,
     resources: Resources | None = None,
 ) -> AttackEvaluation:
     """Find for every correctly classified clip the smallest perturbation that fools each of two models.
@@ -152,6 +154,9 @@ def evaluate_attack(
         How many clips to keep pictures of.
     layout
         Of the pictures; None leaves the decibel columns empty.
+    candidates
+        What an attack that walks from a picture of its target class may start from; by default the attacked
+        clips.
 
     Raises
     ------
@@ -168,7 +173,10 @@ def evaluate_attack(
     for model in MODELS:
         state = _begin(models[model], clips, logits[model].argmax(1))
         if attack.needs_starting_points:
-            state.starts = starting_points(clips, state.predicted, targets)
+            among = candidates or Candidates(clips.pictures, clips.labels)
+            state.starts = starting_points(
+                models[model], clips.pictures, targets, among, device=resources.devices[0]
+            )
         states[model] = state
     for step in range(len(schedule.attacks)):
         unfinished = [state for state in states.values() if not state.finished(threshold)]
@@ -250,26 +258,6 @@ def draw_targets(clips: AttackedClips, classes: int, seed: int) -> Array:
     ]
     wrong = np.array(drawn, dtype=np.int64)
     return wrong + (wrong >= clips.labels)
-
-
-def starting_points(clips: AttackedClips, predicted: Array, targets: Array) -> Array:
-    """For each clip the nearest one (L2) that the model takes for its target, of that class if there is one.
-
-    Returns
-    -------
-    ndarray
-        Like the pictures, NaN where the model takes no clip for the target.
-    """
-    flat = np.asarray(clips.pictures, dtype=np.float64).reshape(len(clips.pictures), -1)
-    starts = np.full(clips.pictures.shape, np.nan, dtype=np.float32)
-    for row, target in enumerate(targets):
-        usable = np.flatnonzero(predicted == target)
-        own = usable[clips.labels[usable] == target]
-        candidates = own if len(own) else usable
-        if len(candidates):
-            distance = np.square(flat[candidates] - flat[row]).sum(1)
-            starts[row] = clips.pictures[candidates[distance.argmin()]]
-    return starts
 
 
 def _choose_examples(labels: Array, usable: Array, count: int) -> Array:

@@ -65,6 +65,7 @@ NOT_USED = {
     "advaudio/evaluation/chunk.py": "masking",
     "advaudio/evaluation/clip_table.py": "masking",
     "advaudio/evaluation/gradient_masking.py": "attack",
+    "advaudio/evaluation/starting_points.py": "masking",
     "advaudio/models/pgd.py": "attack masking",
     "advaudio/models/pretrained.py": "attack masking",
     "advaudio/representations/append.py": "dwt report stft tonnetz",

@@ -15,7 +15,7 @@ from advaudio.clips.clip_store import ClipStore
 from advaudio.clips.picture_layout import layout_path, read_layout
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.files import damaged, read_json
-from advaudio.report.cells.cell import RHO, TRAININGS, Cell, cell_of, read_record
+from advaudio.report.cells.cell import TRAININGS, Cell, cell_of, read_record
 from advaudio.report.cells.claims import Claim, claims
 from advaudio.report.cells.estimates import Estimate
 from advaudio.report.cells.examples import kept_examples
@@ -30,7 +30,7 @@ from advaudio.report.pages.masking import Masking, masking_of
 from advaudio.report.pages.page import render
 from advaudio.report.pages.provenance import Provenance, cell_provenance
 
-RESULTS = (*(f"metrics/{stage}.json" for stage in TRAININGS.values()), RHO)
+RESULTS = (*(f"metrics/{stage}.json" for stage in TRAININGS.values()), "metrics/rho.json")
 LAYOUT_KEYS = ("height", "width", "clip_seconds")
 DATASET_KEYS = ("title", "licence", "citation", "archive", "clips", "recordings", "dropped_clips")
 
