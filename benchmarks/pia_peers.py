@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from advaudio.attack_interface.base import column, perturbation_norm
 
+ROUNDING = 1e-6
+"""By how much clean + ε − clean may exceed ε in float32."""
+
 
 class Stopped(Exception):
     """The budget is spent, the time is over, or there is nothing left to reach."""
@@ -69,7 +72,7 @@ class Record:
     @property
     def done(self) -> Tensor:
         """(N,) bool: clips that have reached enough, or spent the budget."""
-        return (self.best <= self.enough) | (self.queries >= self.budget)
+        return (self.best <= self.enough + ROUNDING) | (self.queries >= self.budget)
 
     def note(self, queries: Tensor, best: Tensor) -> None:
         """Take down the queries so far and the smallest norms (N,); a clip that is done stays as it is.
@@ -80,11 +83,13 @@ class Record:
             See there.
         """
         queries, best = queries.cpu(), best.detach().cpu().double()
-        counts = ~self.done & (queries <= self.budget)
+        before = self.done
+        counts = ~before & (queries <= self.budget)
         self.best = torch.where(counts & (best < self.best), best, self.best)
-        self.queries = torch.where(self.done, self.queries, queries.clamp_max(self.budget))
+        self.queries = torch.where(before, self.queries, queries.clamp_max(self.budget))
         for bound, first in self.reached.items():
-            first[counts & (first < 0) & (best <= bound)] = queries[counts & (first < 0) & (best <= bound)]
+            within = counts & (first < 0) & (best <= bound + ROUNDING)
+            first[within] = queries[within]
         for mark, norms in self.at.items():
             within = counts & (queries <= mark) & (best < norms)
             norms[within] = best[within]

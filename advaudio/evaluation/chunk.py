@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
+from advaudio.attack_interface import oracle
 from advaudio.attack_interface.base import Attack, Goal, Outcome
 from advaudio.attack_interface.registry import make_attack
 from advaudio.core import parallel
@@ -91,7 +92,7 @@ def digest(task: Chunk) -> str:
     """Name everything that a task's result depends on, the code of the attack and of the networks included."""
     attack = build_attack(task.attack, task.settings, task.seed)
     code = [Path(inspect.getfile(kind)).read_bytes() for kind in type(attack).__mro__ if _ours(kind)]
-    code += [Path(inspect.getfile(module)).read_bytes() for module in NETWORKS]
+    code += [Path(inspect.getfile(module)).read_bytes() for module in (*NETWORKS, oracle)]
     code.append(Path(__file__).read_bytes())
     described = json.dumps(
         [task.attack, dict(task.settings), task.seed, task.model_digest, torch.__version__]

@@ -49,8 +49,6 @@ SHOWS_PARAMETERS = {"report"}
 # These choose a section of params.yaml or of the results, and are no text alone.
 CHOOSING = {"budget", "dataset", "representation"}
 UNUSED_DYNAMIC_RANGE = {"dwt_tonnetz": "stft.dynamic_range"}
-
-
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_declares_what_it_imports_and_nothing_else(name: str) -> None:
     declared = {dep for dep in _declared_code(STAGES[name]) if "${" not in dep}
