@@ -170,14 +170,15 @@ def measure(
             if part in parts or time.monotonic() > deadline:
                 continue
             rows = slice(start, start + chunk)
-            starts = own if isinstance(VARIANTS[name][1], Ours) and not VARIANTS[name][1].all_starts else None
+            run = VARIANTS[name][1]
+            starts = own if isinstance(run, Ours) and not run.all_starts else case.starts
             some = Case(
                 network,
                 case.clean[rows],
-                (case.starts if starts is None else starts)[rows],
+                starts[rows],
                 case.targets[rows],
             )
-            found = _run(VARIANTS[name][1], some, queries, bound, seed, deadline)
+            found = _run(run, some, queries, bound, seed, deadline)
             if found is not None:
                 parts[part] = found
                 print(f"{part}: {_line(found, bound)}", flush=True)
