@@ -11,67 +11,12 @@ import torch
 from torch import Tensor
 
 from advaudio.attack_interface.base import Attack, above_zero, column, perturbation_norm
+from advaudio.attack_interface.oracle import TopKOracle
 from advaudio.attack_interface.problem import Meter, Model, Norm, Problem
 from advaudio.core.errors import AdvaudioError
 
 PROPOSALS = 6
 """Most steps tried after one estimate, each half as large."""
-
-
-class TopKOracle:
-    """Answers queries with the `k` most likely labels and their log-probabilities, and counts them.
-
-    Nothing that leaves the oracle carries a graph, so a gradient cannot be had through it.
-
-    Parameters
-    ----------
-    model
-        Callable from pictures to logits.
-    k
-        How many of the best labels are returned; more than there are classes returns all.
-
-    Attributes
-    ----------
-    queries
-        Pictures asked about so far.
-    rows_of_one_pass
-        Most pictures in one forward pass.
-    """
-
-    def __init__(self, model: Model, k: int, *, rows_of_one_pass: int = 8192) -> None:
-        if k < 1:
-            raise AdvaudioError(f"The oracle's top_k is {k}; it must return at least one label.")
-        self._model = model
-        self._k = k
-        self.rows_of_one_pass = rows_of_one_pass
-        self.queries = 0
-
-    @torch.no_grad()
-    def __call__(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Return labels (N, k) and log-probabilities (N, k), best first."""
-        labels, scores = [], []
-        for part in pictures.detach().split(self.rows_of_one_pass):
-            log_probability = self._model(part).float().log_softmax(1)
-            best = log_probability.topk(min(self._k, log_probability.shape[1]), dim=1)
-            labels.append(best.indices)
-            scores.append(best.values)
-        self.queries += len(pictures)
-        return torch.cat(labels), torch.cat(scores)
-
-    def target_score(self, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probability of each picture's target, -inf if it is not returned, and whether it is the best.
-
-        Parameters
-        ----------
-        pictures
-            (N, channels, height, width).
-        targets
-            (N,) int64.
-        """
-        labels, scores = self(pictures)
-        same = labels == targets[:, None]
-        score = torch.where(same.any(1), (scores.masked_fill(~same, 0.0)).sum(1), -torch.inf)
-        return score, labels[:, 0] == targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +30,11 @@ class Pia(Attack):
     perturbation at which the target was the best label counts.
 
     Beyond the paper: a query that loses the target is not left out, it counts as worse than all that keep it,
-    which is what tells the way back from the boundary where the walk spends its time; the queries weigh by the
-    normal scores of their ranks; the steps are a share of ε and become smaller, so that the walk first moves
-    and then averages over ever more estimates, whatever the number of iterations; the start is first
-    projected onto the smallest ball that holds it; σ of the noise is found by a line search per sample,
-    before the first iteration and again every `search_every`.
+    which shows the way back from the boundary where the walk spends its time; the queries weigh by the normal
+    scores of their ranks; the steps are a share of ε that falls, so that the walk first moves and then averages
+    over ever more estimates, whatever the number of iterations; the start is first projected onto the smallest
+    ball that holds it; the noise is smooth; its σ is found by a line search per sample, before the first
+    iteration and again every `search_every`.
 
     The noise of an iteration is the same for every sample (common random numbers), so a sample's result
     does not depend on which others share its batch.
@@ -114,6 +59,9 @@ class Pia(Attack):
         Share of the previous estimates in the direction.
     standard_deviations
         σ of the NES noise among which the line search chooses, as shares of the bounds' range.
+    smoothing
+        Passes of the noise through the binomial filter 1, 2, 1 along both axes; 0 leaves it white. The
+        gradients of networks on spectrograms have more energy in low frequencies, where fewer queries find it.
     search_every
         Iterations between line searches.
     shrink
@@ -133,6 +81,7 @@ class Pia(Attack):
     decay: float = 0.7
     momentum: float = 0.9
     standard_deviations: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
+    smoothing: int = 1
     search_every: int = 100
     shrink: float = 0.25
     patience: int = 100
@@ -161,6 +110,8 @@ class Pia(Attack):
                 f"PIA's shrink ({self.shrink}) and decay ({self.decay}) must lie between 0 and 1, "
                 f"momentum ({self.momentum}) from 0 to below 1."
             )
+        if self.smoothing < 0:
+            raise AdvaudioError(f"PIA's smoothing is {self.smoothing}; it must be 0 (white noise) or more.")
         if not self.standard_deviations:
             raise AdvaudioError("PIA's standard_deviations is empty; give at least one.")
 
@@ -186,6 +137,11 @@ def rows_of_one_pass(pictures: Tensor) -> int:
     if pictures.device.type == "cpu":
         return 256
     return max(1, min(16384, 2**26 // pictures[0].numel()))
+
+
+def binomial_norm(passes: int) -> float:
+    """L2 norm of the filter 1, 2, 1 applied so many times along one axis."""
+    return math.sqrt(math.comb(4 * passes, 2 * passes))
 
 
 class Walk:
@@ -402,7 +358,11 @@ class Walk:
     def _noise(self, pairs: int, stream: tuple[int, int]) -> Tensor:
         seed = int(np.random.SeedSequence([self.settings.seed, *stream]).generate_state(1, np.uint64)[0] >> 1)
         generator = torch.Generator(device=self.clean.device).manual_seed(seed)
-        return torch.randn(pairs, *self.clean.shape[1:], generator=generator, device=self.clean.device)
+        noise = torch.randn(pairs, *self.clean.shape[1:], generator=generator, device=self.clean.device)
+        for _ in range(self.settings.smoothing):
+            for axis in (2, 3):
+                noise = noise.roll(-1, axis) + 2 * noise + noise.roll(1, axis)
+        return noise / binomial_norm(self.settings.smoothing) ** 2
 
     def _project(self, pictures: Tensor, epsilon: Tensor, clean: Tensor) -> Tensor:
         limit = column(epsilon)

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from advaudio.core.errors import AdvaudioError
@@ -80,7 +81,8 @@ def refuse_control_characters(values: pd.Series[str], name: str) -> None:
     AdvaudioError
         If there is one: the row is named.
     """
-    wrong = values.str.contains(CONTROL).to_numpy(bool)
+    # Not by pandas' own search: with pyarrow's strings it reads another dialect of expressions.
+    wrong = np.array([CONTROL.search(str(value)) is not None for value in values], dtype=bool)
     if wrong.any():
         row = int(wrong.argmax())
         raise AdvaudioError(

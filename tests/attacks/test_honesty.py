@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from advaudio.attack_interface.base import Attack, perturbation_norm
+from advaudio.attack_interface.oracle import TopKOracle
 from advaudio.attack_interface.problem import BACKWARDS, FORWARDS, QUERIES, Goal, Problem
 from advaudio.attack_interface.registry import make_attack
 from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool, boundaries
 from advaudio.attacks.jsma import Jsma
-from advaudio.attacks.pia import Pia, TopKOracle
+from advaudio.attacks.pia import Pia
 from advaudio.core.errors import AdvaudioError
 from benchmarks.attacks_peers import CountingModel
 from tests.attacks.networks import BlackBox, RootOfZero, RoundsAnew, trained_network
@@ -190,7 +191,7 @@ def test_pia_fails_without_a_start_and_outside_its_largest_epsilon(case: Case) -
     assert not none.search(model, pictures, goal, starting_points=starts).found.any()
 
 
-def test_oracle_tells_the_best_labels_and_counts(case: Case) -> None:
+def test_oracle_returns_the_best_labels_and_counts(case: Case) -> None:
     model, pictures, _ = case
     oracle = TopKOracle(model, 2, rows_of_one_pass=7)
     labels, scores = oracle(pictures.requires_grad_(True))

@@ -139,3 +139,14 @@ def test_deviation_is_searched_where_no_full_step_holds_the_target() -> None:
 def test_slowing_must_be_above_zero(slowing: float) -> None:
     with pytest.raises(AdvaudioError, match="slowing"):
         Pia(slowing=slowing)
+
+
+def test_smoothed_noise_is_of_unit_variance_and_of_low_frequency() -> None:
+    clean = torch.full((1, 1, 32, 32), 0.5)
+    for smoothing in (0, 1, 2):
+        walk = walk_of(Cliff(clean, 0.1), clean, clean, samples=400, smoothing=smoothing)
+        noise = walk._noise(200, (0, 0))
+        assert noise.square().mean() == pytest.approx(1.0, rel=0.03)
+        # Neighbours correlate by the autocorrelation of the filter: 0, 4 / 6, 56 / 70.
+        neighbours = (noise[..., 1:] * noise[..., :-1]).mean()
+        assert neighbours == pytest.approx((0, 4 / 6, 56 / 70)[smoothing], abs=0.03)
