@@ -84,8 +84,8 @@ def _row(what: str, engine: str, build: Callable[[Any, Path], None], folder: str
     return {
         "what": what,
         "engine": engine,
-        "largest_difference": round(float(difference.max()), 4),
-        "mean_difference": round(float(difference.mean()), 5),
+        "largest_difference": float(f"{difference.max():.2g}"),
+        "mean_difference": float(f"{difference.mean():.2g}"),
         "times_fast": round(seconds[engine] / seconds["fast"], 1),
         "seconds": round(seconds[engine], 3),
         "seconds_fast": round(seconds["fast"], 3),

@@ -105,8 +105,9 @@ class Ours:
         record.note(meter.counts[:, 2], walk.best_norm)
 
 
-OLD = {"learning_rate": 0.25, "slowing": NEVER, "smoothing": 0}
-SMALL = {"learning_rate": 0.02, "slowing": NEVER, "smoothing": 0}
+OLD = {"learning_rate": 0.25, "smoothing": 0}
+SMALL = {"learning_rate": 0.02, "smoothing": 0}
+FALLING = {"learning_rate": 0.2, "slowing": 10.0}
 VARIANTS: dict[str, tuple[str, Ours | Callable[[Case, Record, int], None]]] = {
     "shipped": ("PIA as it is", Ours()),
     "old": ("PIA as it was: large steps, lost queries left out", Ours(LostLeftOut, OLD, all_starts=False)),
@@ -115,12 +116,10 @@ VARIANTS: dict[str, tuple[str, Ours | Callable[[Case, Record, int], None]]] = {
     "lost_is_worst": ("and a lost query is the worst", Ours(LostIsWorst, SMALL)),
     "ranks": ("and ranks in place of scores", Ours(Ranks, SMALL)),
     "nearer_start": ("and the start projected", Ours(Walk, SMALL)),
-    "falling_steps": ("and steps that fall from 0.2 of ε", Ours(settings={"smoothing": 0})),
+    "falling_steps": ("and steps that fall from 0.2 of ε", Ours(settings=FALLING | {"smoothing": 0})),
     "scores": ("PIA as it is, scores in place of ranks", Ours(LostIsWorstNear)),
     "smoother": ("PIA as it is, noise smoothed twice", Ours(settings={"smoothing": 2})),
-    "smooth_small_steps": ("steps of 0.02 of ε, smooth noise", Ours(settings=SMALL | {"smoothing": 1})),
-    "smoother_small_steps": ("and noise smoothed twice", Ours(settings=SMALL | {"smoothing": 2})),
-    "few_samples": ("PIA as it is, 50 samples", Ours(settings={"samples": 50, "slowing": 20.0})),
+    "few_samples": ("PIA as it is, 50 samples", Ours(settings={"samples": 50})),
     "own_starts": ("PIA as it is, starts from the attacked clips", Ours(all_starts=False)),
     "published": ("published (Ilyas et al. 2018)", published_partial_information),
     "sign_flip": ("SignFlip (Chen et al. 2020)", sign_flip),

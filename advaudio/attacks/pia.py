@@ -31,10 +31,9 @@ class Pia(Attack):
 
     Beyond the paper: a query that loses the target is not left out, it counts as worse than all that keep it,
     which shows the way back from the boundary where the walk spends its time; the queries weigh by the normal
-    scores of their ranks; the steps are a share of ε that falls, so that the walk first moves and then averages
-    over ever more estimates, whatever the number of iterations; the start is first projected onto the smallest
-    ball that holds it; the noise is smooth; its σ is found by a line search per sample, before the first
-    iteration and again every `search_every`.
+    scores of their ranks; the steps are a small share of ε; the start is first projected onto the smallest ball
+    that holds it; the noise is smooth; its σ is found by a line search per sample, before the first iteration
+    and again every `search_every`.
 
     The noise of an iteration is the same for every sample (common random numbers), so a sample's result
     does not depend on which others share its batch.
@@ -52,7 +51,8 @@ class Pia(Attack):
     learning_rate
         Size of the first signed steps, as a share of ε; multiplied by `decay` when no proposal holds.
     slowing
-        Iterations after which the steps are half as large; after n times as many they are 1 / (n + 1).
+        Iterations after which the steps are half as large; after n times as many they are 1 / (n + 1). None: the
+        steps keep their size. With few iterations, large steps that fall are the better ones.
     decay
         See `learning_rate`; the rate recovers as far when a proposal holds at once.
     momentum
@@ -76,8 +76,8 @@ class Pia(Attack):
     samples: int = 100
     top_k: int = 1
     largest_epsilon: float = 1.0
-    learning_rate: float = 0.2
-    slowing: float = 10.0
+    learning_rate: float = 0.02
+    slowing: float | None = None
     decay: float = 0.7
     momentum: float = 0.9
     standard_deviations: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
@@ -96,10 +96,11 @@ class Pia(Attack):
             iterations=self.iterations,
             largest_epsilon=self.largest_epsilon,
             learning_rate=self.learning_rate,
-            slowing=self.slowing,
             search_every=self.search_every,
             patience=self.patience,
         )
+        if self.slowing is not None:
+            above_zero(slowing=self.slowing)
         above_zero(**{f"standard_deviations[{i}]": sigma for i, sigma in enumerate(self.standard_deviations)})
         if self.samples < 2 or self.samples % 2:
             raise AdvaudioError(
@@ -270,7 +271,9 @@ class Walk:
     def _step(self, iteration: int) -> None:
         """Estimate, then propose ever smaller steps until one holds the target."""
         settings = self.settings
-        largest = settings.learning_rate / (1 + iteration / settings.slowing)
+        largest = settings.learning_rate
+        if settings.slowing is not None:
+            largest /= 1 + iteration / settings.slowing
         self.rate = self.rate.clamp_max(largest)
         estimate = self._estimate(self.sigma, (iteration, 0))
         # Scaled per sample, so that momentum does not favour the iterations with large scores.

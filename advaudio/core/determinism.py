@@ -16,18 +16,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+AVX2_CODE = {
+    "ATEN_CPU_CAPABILITY": "avx2",  # PyTorch's own kernels
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions
+    "MKL_CBWR": "COMPATIBLE",  # its matrix products; with AVX2 they differ between makers of CPUs
+}
+"""Each of these libraries adds up in vectors as long as the CPU has, and the length decides how sums are rounded."""
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def fix_this_process() -> None:
-    """One numeric thread, and OpenBLAS's code for Haswell, for this process and those that it starts.
+    """One numeric thread, and code for CPUs with AVX2, for this process and those that it starts.
 
-    OpenBLAS adds up in another order on each kind of CPU, and reads its choice as NumPy starts it. Its code for
-    Haswell (2013) runs on all CPUs with AVX2, so that they all make the same pictures.
+    Libraries read their choice as they start. All x86-64 CPUs since Haswell (2013) have AVX2, so that they all make
+    the same pictures with OpenBLAS's code for Haswell, and the same networks with `AVX2_CODE`. A variable that is set
+    already stays as it is.
     """
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    if "numpy" not in sys.modules and _has_avx2():
+    if not _has_avx2():
+        return
+    if "numpy" not in sys.modules:
         os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
+    if "torch" not in sys.modules:
+        for name, value in AVX2_CODE.items():
+            os.environ.setdefault(name, value)
 
 
 @contextmanager

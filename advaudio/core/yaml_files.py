@@ -24,6 +24,7 @@ _SCALARS = (
         "-+0123456789.",
     ),
 )
+DEEPEST = 100
 _PREFIXES = {"0b": 2, "0o": 8, "0x": 16}
 _REPLACED = {f"tag:yaml.org,2002:{kind}" for kind, _, _ in _SCALARS}
 
@@ -58,7 +59,20 @@ def parse_yaml(text: str | bytes) -> Any:
     yaml.YAMLError
         If it is not YAML.
     """
+    _refuse_deep(text)
     return yaml.load(text, Loader=_Loader)
+
+
+def _refuse_deep(text: str | bytes) -> None:
+    """The C parser goes into every nested list by a call of its own, and would end the process without a word."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_BASE):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {DEEPEST} levels deep")
 
 
 def looks_like_number(text: object) -> bool:
