@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from advaudio.core.files import read_json, write_json
+from advaudio.core.metrics_file import all_metrics
 from advaudio.core.params import read_params
 from advaudio.core.settings import TrainingSettings
 from advaudio.training.accuracy import accuracy_over_folds, drop_ratio
