@@ -25,7 +25,9 @@ def _has_avx2() -> bool:
 
 
 def _asked(**variables: str) -> list[str]:
-    kept = {name: value for name, value in os.environ.items() if name not in (*AVX2_CODE, "OPENBLAS_CORETYPE")}
+    kept = {
+        name: value for name, value in os.environ.items() if name not in (*AVX2_CODE, "OPENBLAS_CORETYPE")
+    }
     result = subprocess.run(
         [sys.executable, "-c", ASK],
         cwd=ROOT,
