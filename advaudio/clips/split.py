@@ -28,7 +28,7 @@ def split(
     """Split an augmented table of clips into cross-validation folds.
 
     By source, clip or sample, `test_share` of the units is held out as the test part, the same for every
-    fold; the rest is dealt to `folds` parts, of which fold k validates on its own and trains on the others.
+    fold; the rest goes to `folds` parts, of which fold k validates on its own and trains on the others.
     Officially, fold k tests on the data set's own fold k (neighbours merged when there are a multiple of
     `folds`) and validates on 15 % of the recordings of the others. Everything is stratified by class.
 

@@ -123,7 +123,7 @@ def map_ordered(
         Processes; by default one per core for the CPU, one per device otherwise. With one worker or one
         task everything runs in the calling process.
     devices
-        Torch device names, dealt to the workers in turn; a task asks with `device()`.
+        Torch device names, assigned to the workers in turn; a task asks with `device()`.
     progress
         Called after every finished task with (tasks done, tasks, `description`).
     on_event

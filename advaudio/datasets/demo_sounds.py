@@ -2,7 +2,7 @@
 
 Every model is a function ``(device, event, samples) -> float64 (samples,)``. What stays the same in all
 clips of one recording (base pitch, timbre, mechanics) is drawn from the generator ``device``; what differs
-from clip to clip (timing, contour, noise) from ``event``. A caller that makes ``device`` anew from one seed
+from clip to clip (timing, contour, noise) from ``event``. A caller that makes ``device`` again from one seed
 for every clip therefore gets the same dog barking differently.
 
 The models are physically motivated, not measured: engines and horns are harmonic series with jitter, voices

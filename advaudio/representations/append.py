@@ -67,7 +67,7 @@ def append(
         if len(tonnetz) != len(spectrogram):
             raise AdvaudioError(
                 f"{spectrogram_path} holds {len(spectrogram)} pictures and {tonnetz_path} {len(tonnetz)}; "
-                "they must be of the same clips. Run `dvc repro` to make both anew."
+                "they must be of the same clips. Run `dvc repro` to make both again."
             )
     height = spectrogram.shape[1] + (0 if tonnetz is None else tonnetz.shape[1])
     with ArrayWriter(Path(path), (len(spectrogram), height, spectrogram.shape[2]), "float32") as joined:
@@ -107,7 +107,7 @@ def _joined_layout(spectrogram: dict[str, Any], tonnetz: dict[str, Any]) -> dict
         raise AdvaudioError(
             f"The spectrogram spans {spectrogram['clip_seconds']} s and the tonnetz "
             f"{tonnetz['clip_seconds']} s; clip_seconds must be the same for both. "
-            "Run `dvc repro` to make both anew."
+            "Run `dvc repro` to make both again."
         )
     return layout(
         f"{spectrogram['representation']}_tonnetz",

@@ -84,7 +84,7 @@ def numeric_array(audio: Array) -> Array:
     if audio.ndim == 0 or audio.shape[-1] == 0:
         raise AdvaudioError("Audio must have at least one sample on its last axis; drop the empty clip.")
     if not finite:
-        raise AdvaudioError("Audio holds NaN or infinity; mend or drop the clip.")
+        raise AdvaudioError("Audio holds NaN or infinity; fix or drop the clip.")
     return audio
 
 

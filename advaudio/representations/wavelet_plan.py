@@ -1,7 +1,7 @@
 """How a clip is cut, and which scales of the complex Morlet are computed together, at which rates.
 
 All is worked out once for a length of clip, in float64. A wavelet of centre frequency f is short (a few
-periods) and occupies a band around f only. So its coefficients are needed no oftener than their energy
+periods) and occupies a band around f only. So its coefficients are needed only as often as their energy
 changes, and each is a short sum over the clip sampled just above twice the band's end. Scales of about the
 same frequency share both rates, and thus one matrix product for all their coefficients.
 

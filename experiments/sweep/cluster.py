@@ -26,7 +26,7 @@ def local_client(workers: int, gpus: Sequence[str], scratch: Path) -> Iterator[C
     workers
         Processes, one job each at a time.
     gpus
-        Values of CUDA_VISIBLE_DEVICES, dealt to the workers in turn; empty without GPUs.
+        Values of CUDA_VISIBLE_DEVICES, assigned to the workers in turn; empty without GPUs.
     scratch
         Folder for dask's own files.
     """

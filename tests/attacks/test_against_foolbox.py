@@ -174,7 +174,7 @@ def test_an_underbudgeted_carlini_wagner_says_that_it_failed() -> None:
         TargetedMisclassification(targets),
         epsilons=None,
     )
-    assert success.all(), "Foolbox mended its trap; this test can go"
+    assert success.all(), "Foolbox fixed this; this test can go"
     assert (theirs == 0).all()
     outcome = CarliniWagner(search_steps=1, iterations=1).search(model, pictures, Goal(targets, True))
     assert not outcome.found.any()

@@ -26,7 +26,7 @@ def clips(
     folds: int = 10,
     scales: tuple[float, ...] = SCALES,
 ) -> pd.DataFrame:
-    """An augmented table: `sources` recordings a class, of 1 to `most` clips each, dealt to `folds`."""
+    """An augmented table: `sources` recordings a class, of 1 to `most` clips each, spread over `folds`."""
     random = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     for label in range(classes):

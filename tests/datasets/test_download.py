@@ -77,7 +77,7 @@ SCENARIOS = [
         sent=(len(CONTENT) + CUT // 2, len(CONTENT) + CUT),
     ),
     Scenario(
-        "file changes, no ETag: digest tells, begun anew",
+        "file changes, no ETag: digest tells, begun again",
         [replace(GOOD, content=OTHER, cut=CUT, etag=None), replace(GOOD, etag=None)],
         sent=(2 * len(CONTENT) - BLOCK, 2 * len(CONTENT) + BLOCK),
     ),

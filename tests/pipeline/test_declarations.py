@@ -203,15 +203,15 @@ def test_report_shows_the_parameters_that_are_declared_and_no_others(clone: Clon
     declared = {leaf for key in keys for leaf in below(key, leaves)}
     written = (clone.folder / "report" / "report.html").read_text(encoding="utf-8")
 
-    # Reckoned with instead of shown, and only that of the transform in the pictures.
-    reckoned = {"dwt.dynamic_range", "stft.dynamic_range"}
+    # Used in a computation instead of shown, and only that of the transform in the pictures.
+    computed_with = {"dwt.dynamic_range", "stft.dynamic_range"}
     unused = {UNUSED_DYNAMIC_RANGE[content["representation"]]}
-    assert _page(clone, dict.fromkeys(reckoned - unused, 1234567.0)) != written
+    assert _page(clone, dict.fromkeys(computed_with - unused, 1234567.0)) != written
     others = (leaves - declared) | unused
     assert _page(clone, dict.fromkeys(others, 1234567.0)) == written, "the page uses what is not declared"
 
     marks: dict[str, Any] = {
-        leaf: f"mark{index:03d}" for index, leaf in enumerate(sorted(declared - CHOOSING - reckoned))
+        leaf: f"mark{index:03d}" for index, leaf in enumerate(sorted(declared - CHOOSING - computed_with))
     }
     marks |= {"seed": 7654321, "evaluation.fooling_threshold": 0.87654}
     page = _page(clone, marks)

@@ -111,7 +111,7 @@ def test_bad_input_is_one_paragraph_and_leaves_nothing(clone: Clone) -> None:
         assert "Traceback" not in said
         assert said.count("Error: ") == 1, said
         assert message in " ".join(said.split())
-        # DVC removes what a stage is to make anew; whatever else is there is as it was.
+        # DVC removes what a stage is to make again; whatever else is there is as it was.
         left = _produced(clone.folder)
         assert left.items() <= before.items(), settings
         clone.run("git", "checkout", "--quiet", "--force", "main")
