@@ -20,11 +20,11 @@ import typer
 
 from advaudio.augmentation.augment import augment
 from advaudio.clips.clip_store import ClipStore, ClipStoreWriter
-from advaudio.core.files import open_array, write_json
+from advaudio.core.files import open_array
 from advaudio.representations.dwt import build_dwt
 from advaudio.representations.stft import build_stft
 from advaudio.representations.tonnetz import build_tonnetz
-from benchmarks.measurements import circumstances
+from benchmarks.measurements import Measurements
 
 SCALES = (0.75, 0.9, 1.15, 1.5)
 
@@ -36,21 +36,20 @@ def main(
 ) -> None:
     """Print a row per engine: largest and mean difference from `fast`, and time relative to it."""
     os.environ["ADVAUDIO_WORKERS"] = "1"
+    measured = Measurements(("librosa", "PyWavelets"))
     with tempfile.TemporaryDirectory() as folder:
         few = _few(ClipStore.open(store), clips, Path(folder) / "few")
-        rows = [
-            _row("stft", "librosa", lambda engine, path: build_stft(few, path, engine=engine), folder),
-            _row("dwt", "pywt", lambda engine, path: build_dwt(few, path, engine=engine), folder),
-            _row("tonnetz", "librosa", lambda engine, path: build_tonnetz(few, path, engine=engine), folder),
-            _row("augment", "librosa", lambda engine, path: _shifted(few, path, engine), folder),
-        ]
-    for row in rows:
-        print("  ".join(f"{key} {value}" for key, value in row.items()))
+        builds: dict[str, tuple[str, Callable[[Any, Path], None]]] = {
+            "stft": ("librosa", lambda engine, path: build_stft(few, path, engine=engine)),
+            "dwt": ("pywt", lambda engine, path: build_dwt(few, path, engine=engine)),
+            "tonnetz": ("librosa", lambda engine, path: build_tonnetz(few, path, engine=engine)),
+            "augment": ("librosa", lambda engine, path: _shifted(few, path, engine)),
+        }
+        for task, (engine, build) in builds.items():
+            _compare(measured, task, engine, build, Path(folder))
+    print(measured.table())
     if json is not None:
-        write_json(
-            json,
-            {**circumstances(("librosa", "PyWavelets")), "clips": clips, "store": store.name, "rows": rows},
-        )
+        measured.write(json, clips=clips, store=store.name)
 
 
 def _few(store: ClipStore, count: int, folder: Path) -> ClipStore:
@@ -71,25 +70,22 @@ def _shifted(store: ClipStore, path: Path, engine: Any) -> None:
     build_stft(ClipStore.open(copies), path)
 
 
-def _row(what: str, engine: str, build: Callable[[Any, Path], None], folder: str) -> dict[str, Any]:
+def _compare(
+    measured: Measurements, task: str, engine: str, build: Callable[[Any, Path], None], folder: Path
+) -> None:
     pictures, seconds = {}, {}
     for name in ("fast", engine):
-        path = Path(folder) / f"{what}-{name}.npy"
+        path = folder / f"{task}-{name}.npy"
         build(name, path.with_name(f"warm-{path.name}"))
         started = time.perf_counter()
         build(name, path)
         seconds[name] = time.perf_counter() - started
         pictures[name] = np.array(open_array(path), dtype=np.float64)
+        measured.add(task, name, "time", seconds[name], "s")
     difference = np.abs(pictures["fast"] - pictures[engine])
-    return {
-        "what": what,
-        "engine": engine,
-        "largest_difference": float(f"{difference.max():.2g}"),
-        "mean_difference": float(f"{difference.mean():.2g}"),
-        "times_fast": round(seconds[engine] / seconds["fast"], 1),
-        "seconds": round(seconds[engine], 3),
-        "seconds_fast": round(seconds["fast"], 3),
-    }
+    measured.add(task, engine, "largest difference from fast", float(difference.max()), "1")
+    measured.add(task, engine, "mean difference from fast", float(difference.mean()), "1")
+    measured.add(task, engine, "time, times fast", seconds[engine] / seconds["fast"], "1")
 
 
 if __name__ == "__main__":
