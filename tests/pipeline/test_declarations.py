@@ -32,6 +32,7 @@ NOT_AN_INPUT = (
     ".advaudio/",  # checkpoints, each under a digest of all that it depends on
     "live/",  # dvclive's log, which no stage reads back
     ".git/",  # dvclive looks for the repository that it logs for
+    "__editable__",  # where an editable installation stands in sys.path: a name, and no file
     ".dvc/",
     ".dvcignore",
     ".gitignore",

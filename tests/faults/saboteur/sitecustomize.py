@@ -84,13 +84,13 @@ class Finder(importlib.abc.MetaPathFinder):
 
 def harm_when_parameters_are_read(harm: Callable[[int], None], amount: int) -> None:
     def prepare(module: ModuleType) -> None:
-        read = module.__dict__["read"]
+        read = module.__dict__["read_params"]
 
         def harming_read(*arguments: object) -> object:
             harm(amount)
             return read(*arguments)
 
-        module.__dict__["read"] = harming_read
+        module.__dict__["read_params"] = harming_read
 
     sys.meta_path.insert(0, Finder("advaudio.core.params", prepare))
 
