@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
-from advaudio.core.errors import AdvaudioError
+from advaudio.core.errors import AdvaudioError, machine_fault
 from advaudio.models.classifier import Classifier
 from advaudio.models.logits import why_no_logits
 from advaudio.models.weights import tensors_to_save
@@ -145,6 +145,7 @@ def _check_gradient(model: Classifier, pictures: Tensor, name: str) -> None:
         try:
             output = functional_call(model, weights, (point,), tie_weights=False)
         except Exception as error:
+            _let_machine_faults_through(error)
             raise _fault(name, f"{no_gradient} ({_said(error)})", remedy) from error
         noise = torch.randn(output.shape, generator=generator)
         gradients += (
@@ -191,6 +192,7 @@ def _check_file(model: Classifier, other: Classifier, pictures: Tensor, logits: 
     except AdvaudioError as error:
         raise AdvaudioError(f"The network {name} cannot be saved: {error}") from error
     except Exception as error:
+        _let_machine_faults_through(error)
         raise _fault(
             name,
             f"cannot be saved and loaded ({_said(error)})",
@@ -214,6 +216,7 @@ def _check_training(model: Classifier, pictures: Tensor, name: str, classes: int
     try:
         torch.autograd.grad(loss, weights, allow_unused=True)
     except RuntimeError as error:
+        _let_machine_faults_through(error)
         raise _fault(
             name,
             "gives logits that have no gradient at its weights",
@@ -232,6 +235,7 @@ def _output(model: Classifier, pictures: Tensor, name: str, classes: int) -> tup
     try:
         model.all_logits(pictures)
     except Exception as error:
+        _let_machine_faults_through(error)
         if not seen:  # otherwise it is the output that the wrapper could not read
             raise _cannot_take(model, name, error) from error
     finally:
@@ -302,3 +306,9 @@ def _shape_remedy(output: Tensor, pictures: int, parts: int) -> str:
     if pictures == 1 and output.ndim < 2:
         return "Without a number of the axis, `squeeze` also removes the axis of a single picture; use `flatten(1)`."
     return "Keep the first axis for the pictures and return one score for each class."
+
+
+def _let_machine_faults_through(error: Exception) -> None:
+    """A lost GPU or too little memory says nothing about the network."""
+    if machine_fault(error) is not None:
+        raise error
