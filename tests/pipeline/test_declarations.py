@@ -45,7 +45,7 @@ UNUSED_IN_THIS_RUN = {
 FOLDERS_USED_IN_PART = {
     # The names of the files follow from `attacks`, and DVC lists no files by parameter.
     "rho": {"outputs/attacks"},
-    "report": {"outputs/attacks"},
+    "report": {"outputs/attacks", "outputs/robustness"},
 }
 NOT_USED = {
     "advaudio/attack_interface/oracle.py": "masking",
