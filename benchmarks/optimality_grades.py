@@ -96,7 +96,8 @@ def _over_models(values: Sequence[float], worst: Any) -> dict[str, float] | None
 @app.command()
 def write(files: Files, to: Annotated[Path, typer.Option(help="file to write")] = STRENGTHS) -> None:
     """Write the grades of the attacks as their code is today."""
-    kept, outdated = [], []
+    kept: list[dict[str, Any]] = []
+    outdated: list[dict[str, Any]] = []
     for grade in grades([read_measured(path) for path in files]):
         path = Path(grade["settings"]["code"])
         today = path.exists() and code_digest(path) == grade["code"]

@@ -38,6 +38,8 @@ def adv_lib() -> ModuleType:
     """
     if "visdom" not in sys.modules and importlib.util.find_spec("visdom") is None:
         sys.modules["visdom"] = ModuleType("visdom")  # only named in annotations, and never called
+    if importlib.util.find_spec("distutils") is None:
+        importlib.import_module("setuptools")  # brings back what Python 3.12 dropped
     return importlib.import_module("adv_lib.attacks")
 
 

@@ -115,8 +115,8 @@ def scores(content: Mapping[str, Any]) -> list[Score]:
     on. References are cut at the passes of the comparison by their own steps.
     """
     clips, passes = content["key"]["clips"], content["key"]["passes"]
-    found = {name: _joined(name, content["parts"], clips) for name in content["variants"]}
-    found = {name: columns for name, columns in found.items() if columns is not None}
+    joined = {name: _joined(name, content["parts"], clips) for name in content["variants"]}
+    found = {name: columns for name, columns in joined.items() if columns is not None}
     groups: dict[tuple[str, bool], Array] = {}
     for name, columns in found.items():
         about = content["variants"][name]

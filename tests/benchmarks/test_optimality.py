@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from advaudio.attack_interface.base import Attack
 from advaudio.attack_interface.problem import Goal, Norm
+from advaudio.attacks import bim, jsma
 from advaudio.attacks.bim import Bim
 from advaudio.attacks.carlini_wagner import CarliniWagner
 from advaudio.attacks.deepfool import DeepFool
@@ -186,7 +187,14 @@ def test_box_refuses_rows_that_it_cannot_tell_apart() -> None:
     ],
     ids=lambda attack: f"{type(attack).__name__}-{attack.norm}",
 )
-def test_our_attacks_in_the_box_are_those_outside_and_every_pass_is_counted(attack: Attack) -> None:
+@pytest.mark.parametrize(
+    "every", [1, 8], ids=["leaving at once, as on a CPU", "every eighth step, as on a GPU"]
+)
+def test_our_attacks_in_the_box_are_those_outside_and_every_pass_is_counted(
+    attack: Attack, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (bim, jsma):
+        monkeypatch.setattr(module, "compaction_due", lambda step, device: step % every == every - 1)
     targeted = not attack.untargeted_only
     model, clean, goal = problem(targeted=targeted)
     box = Box(model, clean, goal, attack.norm).eval()
