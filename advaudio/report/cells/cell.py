@@ -26,6 +26,7 @@ from advaudio.core.metric_names import PGD_ACCURACY_AT
 from advaudio.core.metrics_file import all_metrics
 from advaudio.report.cells.estimates import Estimate, difference, mean, share_of_clips
 from advaudio.report.cells.sources import Folder, Source, find_json, need_json, need_params
+from advaudio.report.cells.strengths import Strength, read_grades, strength_of
 from advaudio.report.cells.words import dataset_name, model_name, representation_name
 from advaudio.robustness.headline import HEADLINE
 
@@ -75,6 +76,8 @@ class AttackResult:
         Model → its fooling curve.
     cost
         Model → work per clip: `forwards`, `backwards`, `queries`, `iterations`.
+    strength
+        Its grade with the settings of this cell; None where these were never graded.
     """
 
     norm: str | None
@@ -88,6 +91,7 @@ class AttackResult:
     decibels: float | None
     curves: Mapping[str, Curve]
     cost: Mapping[str, Mapping[str, float]]
+    strength: Strength | None
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,12 @@ class Cell:
         """Attacks that did not reach the threshold on the original model."""
         return [name for name, result in self.attacks.items() if not result.reached.get("original", False)]
 
+    @property
+    def strengths_measured_on(self) -> list[str]:
+        """Models on which the attacks of this cell were graded."""
+        strengths = (result.strength for result in self.attacks.values())
+        return list(dict.fromkeys(title for found in strengths if found for title in found.measured_on))
+
 
 def read_record(source: Source) -> Record:
     """Gather a record from a tree of files.
@@ -228,7 +238,11 @@ def cell_of(record: Record, name: str) -> Cell:
         If the record lacks a key.
     """
     try:
-        attacks = {attack: _attack(details) for attack, details in record["attacks"].items()}
+        grades = read_grades()
+        attacks = {
+            attack: _attack(details, strength_of(attack, details, record["params"], grades))
+            for attack, details in record["attacks"].items()
+        }
         clips = _test_clips(record)
         rho = record["rho"]
         for key in ("dataset", "representation", "model", "defence", "budget", "seed"):
@@ -311,7 +325,7 @@ def _accuracy(value: float, clips: int | None) -> Estimate:
     return Estimate(float(value)) if clips is None else share_of_clips(float(value), clips)
 
 
-def _attack(details: Mapping[str, Any]) -> AttackResult:
+def _attack(details: Mapping[str, Any], strength: Strength | None) -> AttackResult:
     metrics, intervals = details["metrics"], details.get("intervals_95", {})
     models = details.get("models", {})
 
@@ -342,4 +356,5 @@ def _attack(details: Mapping[str, Any]) -> AttackResult:
             model: {name: cost["mean"] for name, cost in own["cost_per_clip"].items() if cost is not None}
             for model, own in models.items()
         },
+        strength=strength,
     )
