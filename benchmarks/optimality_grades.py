@@ -51,14 +51,20 @@ def _bare(node: Any) -> Any:
 def grades(contents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One grade for each attack, settings and code: the worst and the mean over the models.
 
-    A ratio is None where the attack fooled no more than half of a model's clips.
+    An attack has none on a model where no reference with its norm and goal ran on all clips: it would be held against
+    ours alone. A ratio is None where the attack fooled no more than half of a model's clips.
     """
     found: dict[str, dict[str, Any]] = {}
     measured: dict[str, list[tuple[Score, dict[str, Any]]]] = {}
     for content in contents:
-        for score in scores(content):
+        lines = scores(content)
+        for score in lines:
             about = content["variants"][score.variant]
-            if about["settings"] is None or score.budget != about["budget"]:
+            if (
+                about["settings"] is None
+                or score.budget != about["budget"]
+                or not _references(score, lines, content)
+            ):
                 continue
             key = json.dumps([about["attack"], about["settings"], about["code"]], sort_keys=True)
             found.setdefault(
@@ -77,6 +83,7 @@ def grades(contents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 {
                     "title": content["key"]["title"],
                     "clips": score.clips,
+                    "references": _references(score, scores(content), content),
                     "commit": content.get("commit"),
                     "date": content.get("date"),
                 }
@@ -84,6 +91,17 @@ def grades(contents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             ],
         }
         for key, about in found.items()
+    ]
+
+
+def _references(score: Score, lines: Sequence[Score], content: dict[str, Any]) -> list[str]:
+    """The references that ran on all clips with the norm and goal of a score."""
+    return [
+        other.attack
+        for other in lines
+        if content["variants"][other.variant]["settings"] is None
+        and (other.norm, other.targeted) == (score.norm, score.targeted)
+        and other.clips == content["key"]["clips"]
     ]
 
 

@@ -27,7 +27,7 @@ from benchmarks import optimality as benchmark
 from benchmarks.attacks_peers import trained_on_blobs
 from benchmarks.optimality import _walked, _watched, app
 from benchmarks.optimality_box import Box
-from benchmarks.optimality_peers import REFERENCES
+from benchmarks.optimality_peers import REFERENCES, OneAgainstOthers, sigma_zero
 from benchmarks.optimality_score import optimality, read_measured, scores
 
 CLASSES, SIDE = 5, 6
@@ -257,6 +257,22 @@ def test_references_find_the_optimum_of_a_linear_model_within_their_passes(name:
     largest, median = (1.5, 1.0) if REFERENCES[name][1] == "l0" else (1.06, 1.01)
     assert float((found / exact).max()) <= largest
     assert float((found / exact).median()) <= median
+
+
+def test_sigma_zero_with_a_target_is_the_library_s_without_where_there_are_two_classes() -> None:
+    pytest.importorskip("adv_lib", reason="pip install --no-deps adv-lib")
+    model, clean, goal = problem(targeted=True, classes=2, contrast=1.0)
+    boxes = [
+        Box(model, clean, Goal(classes, targeted), "l0").eval()
+        for classes, targeted in ((goal.classes, True), (1 - goal.classes, False))
+    ]
+    for box in boxes:
+        sigma_zero(box, 200, 0)
+    assert torch.equal(boxes[0].best, boxes[1].best)
+    many = torch.tensor([[1.0, 5.0, 3.0], [2.0, 0.0, 7.0]])
+    box = Box(nn.Flatten(), many[:, None, :, None], Goal(torch.tensor([0, 2]), True), "l0")
+    # The loss of its equation: the best other logit less the target's.
+    assert (OneAgainstOthers(box)(box.clean) @ torch.tensor([1.0, -1.0])).tolist() == [4.0, -5.0]
 
 
 SETTINGS = (

@@ -49,8 +49,30 @@ def test_a_grade_is_the_worst_and_the_mean_over_the_models() -> None:
     assert five["median_ratio"] == pytest.approx({"worst": 1.5, "mean": 1.25})
     assert five["settings"] == {"code": CODE, "steps": 5}
     assert [place["title"] for place in five["measured_on"]] == ["A", "B"]
-    assert five["measured_on"][0] == {"title": "A", "clips": 4, "commit": "abc", "date": "2026-12-01"}
+    assert five["measured_on"][0] == {
+        "title": "A",
+        "clips": 4,
+        "references": ["FMN"],
+        "commit": "abc",
+        "date": "2026-12-01",
+    }
     assert [place["title"] for place in nine["measured_on"]] == ["A"]
+
+
+@pytest.mark.parametrize("missing", ["parts", "norm", "goal", "clips"])
+def test_an_attack_that_no_reference_stands_beside_has_no_grade(missing: str) -> None:
+    content = measured("A", {"5": 1.0})
+    if missing == "parts":
+        del content["parts"]["fmn 0"]
+    elif missing == "norm":
+        content["variants"]["fmn"]["norm"] = "l2"
+    elif missing == "goal":
+        content["variants"]["fmn"]["targeted"] = False
+    else:
+        for kind in ("norm", "norm_within", "passes"):
+            content["parts"]["fmn 0"][kind] = content["parts"]["fmn 0"][kind][:3]
+    assert grades([measured("A", {"5": 1.0})])
+    assert grades([content]) == []
 
 
 def test_an_attack_that_fools_too_few_has_no_ratio() -> None:
