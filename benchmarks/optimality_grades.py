@@ -9,8 +9,6 @@ was measured on other code than that of today.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -21,6 +19,7 @@ import numpy as np
 import typer
 
 from advaudio.core.files import write_json
+from advaudio.core.resume import code_digest
 from advaudio.report.cells.strengths import STRENGTHS
 from benchmarks.markdown_table import markdown_table
 from benchmarks.optimality_score import Score, read_measured, scores
@@ -28,24 +27,6 @@ from benchmarks.optimality_score import Score, read_measured, scores
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 Files = Annotated[list[Path], typer.Argument(help="JSON files of benchmarks.optimality")]
-
-
-def code_digest(path: Path) -> str:
-    """16 hexadecimal digits of a Python file's code, alike whatever its comments, docstrings and layout."""
-    return hashlib.sha256(repr(_bare(ast.parse(path.read_text(encoding="utf-8")))).encode()).hexdigest()[:16]
-
-
-def _bare(node: Any) -> Any:
-    """A syntax tree as tuples without empty fields, which differ between versions of Python, and docstrings."""
-    if isinstance(node, list):
-        return tuple(_bare(item) for item in node)
-    if not isinstance(node, ast.AST):
-        return node
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-        fields["body"] = fields["body"][1:]
-    kept = ((name, _bare(value)) for name, value in fields.items() if value is not None and value != [])
-    return (type(node).__name__, *kept)
 
 
 def grades(contents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
