@@ -120,6 +120,9 @@ def test_shipped_grades_say_how_strong_which_settings_are_and_where() -> None:
         assert grade["settings"]["code"].endswith(".py")
         assert len(grade["code"]) == 16
         assert 0 <= grade["optimality"]["worst"] <= grade["optimality"]["mean"] <= 1
-        assert grade["median_ratio"] is None or 1 <= grade["median_ratio"]["mean"] <= grade["median_ratio"]["worst"]
+        assert (
+            grade["median_ratio"] is None
+            or 1 <= grade["median_ratio"]["mean"] <= grade["median_ratio"]["worst"]
+        )
         assert all(place["references"] for place in grade["measured_on"])
         assert grade["measured_on"]
