@@ -259,6 +259,15 @@ def test_references_find_the_optimum_of_a_linear_model_within_their_passes(name:
     assert float((found / exact).median()) <= median
 
 
+def test_fmn_ends_where_one_feature_of_each_clip_is_enough() -> None:
+    pytest.importorskip("adv_lib", reason="pip install --no-deps adv-lib")
+    model, clean, goal = problem(targeted=True, classes=2, contrast=0.05)
+    box = Box(model, clean, goal, "l0").eval()
+    REFERENCES["fmn_l0"][3](box, 2000, 0)
+    assert box.best.tolist() == [1.0] * len(clean)
+    assert int(box.spent.max()) < 2000
+
+
 def test_sigma_zero_with_a_target_is_the_library_s_without_where_there_are_two_classes() -> None:
     pytest.importorskip("adv_lib", reason="pip install --no-deps adv-lib")
     model, clean, goal = problem(targeted=True, classes=2, contrast=1.0)
