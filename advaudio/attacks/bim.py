@@ -43,6 +43,12 @@ class Bim(Attack):
         Gradient steps for one ε.
     relative_step
         Step as a share of ε.
+    step_decay
+        Whether steps shrink linearly, from `relative_step` to nothing at the last; False: all alike, as published.
+        Steps that stay large end beside the boundary, not at it.
+    start
+        Where each try begins: at the "clean" picture, as published, or at the "nearest" example so far, drawn into
+        the ball, once there is one.
     ball
         Norm of the ball: "linf" (signed gradient) or "l2" (normalised gradient).
     first_epsilon, growth, largest_epsilon
@@ -58,6 +64,8 @@ class Bim(Attack):
     stop_early: bool = True
     steps: int = 50
     relative_step: float = 0.1
+    step_decay: bool = False
+    start: Literal["clean", "nearest"] = "clean"
     ball: Literal["linf", "l2"] = "linf"
     first_epsilon: float | None = None
     growth: float = 2.0
@@ -97,7 +105,11 @@ class Bim(Attack):
         smallest = first * 2.0**-20
         rows = torch.arange(samples, device=pictures.device)
         while len(rows):
-            adversarial, found = self.within(problem.select(rows), epsilon[rows])
+            part = problem.select(rows)
+            start = None
+            if self.start == "nearest":  # without an example yet, that is the clean picture
+                start = self._inside(part, best[rows], epsilon[rows])
+            adversarial, found = self.within(part, epsilon[rows], start=start)
             size = perturbation_norm(adversarial - pictures[rows], self.ball)
             size = torch.minimum(size, epsilon[rows])
             found = found & size.isfinite()  # a network whose gradient is no number spoils the picture
@@ -155,7 +167,8 @@ class Bim(Attack):
                 newly = part.goal.reached(logits) & ~done
                 kept = torch.where(column(newly), current, kept)
                 done = done | newly
-            current = self._moved(part, current, gradient, radius)
+            share = self.relative_step * (1 - step / self.steps if self.step_decay else 1.0)
+            current = self._moved(part, current, gradient, radius, share)
             if self.stop_early and compaction_due(step, device):
                 open_ = (~done).nonzero().squeeze(1)
                 if len(open_) < len(live):
@@ -178,18 +191,27 @@ class Bim(Attack):
         settle()
         return result, found
 
-    def _moved(self, problem: Problem, current: Tensor, gradient: Tensor, radius: Tensor) -> Tensor:
-        """One step from `current`, then into the balls of these radii (N,) and into the bounds."""
-        clean, limit = problem.pictures, column(radius)
-        step = -self.relative_step if problem.goal.targeted else self.relative_step
+    def _moved(
+        self, problem: Problem, current: Tensor, gradient: Tensor, radius: Tensor, share: float
+    ) -> Tensor:
+        """One step of a share of the radii (N,) from `current`, then into the balls and the bounds."""
+        step = (-share if problem.goal.targeted else share) * column(radius)
         if self.ball == "linf":
-            moved = current + step * limit * gradient.sign()
-            inside = clean + torch.maximum(torch.minimum(moved - clean, limit), -limit)
+            moved = current + step * gradient.sign()
         else:
             length = column(perturbation_norm(gradient, "l2")).clamp_min(1e-12)
-            moved = current + step * limit * gradient / length
-            size = column(perturbation_norm(moved - clean, "l2")).clamp_min(1e-12)
-            inside = clean + (moved - clean) * (limit / size).clamp_max(1.0)
+            moved = current + step * gradient / length
+        return self._inside(problem, moved, radius)
+
+    def _inside(self, problem: Problem, pictures: Tensor, radius: Tensor) -> Tensor:
+        """Draw pictures into the balls of these radii (N,) around the clean ones, then into the bounds."""
+        clean, limit = problem.pictures, column(radius)
+        change = pictures - clean
+        if self.ball == "linf":
+            inside = clean + torch.maximum(torch.minimum(change, limit), -limit)
+        else:
+            size = column(perturbation_norm(change, "l2")).clamp_min(1e-12)
+            inside = clean + change * (limit / size).clamp_max(1.0)
         return inside.clamp(*problem.bounds)
 
 

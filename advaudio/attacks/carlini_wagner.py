@@ -53,6 +53,7 @@ class _Walk:
         self.loss = torch.zeros_like(self.constant)
         self.loss_before = torch.zeros_like(self.constant)
         self.found = torch.zeros_like(self.live, dtype=torch.bool)
+        self.rate = torch.zeros_like(self.constant)
 
     def smallest_constant(self) -> Tensor:
         """Smallest c that has succeeded so far, inf where none has."""
@@ -122,6 +123,11 @@ class CarliniWagner(Attack):
         Share of the largest gradient below which a component's perturbation is truncated to zero.
     last_descent
         Steps of the last descent as a share of `iterations`; 0: the example is the search's, as published.
+    longest_first_step
+        Length of the first step in multiples of the distance (L2) at which the linearised model meets the goal.
+        Adam's first step moves every component by the learning rate. Where the boundary is nearer than that, it
+        leaps over all that is near, and the search may end without success. A clip's rate is lowered so that its first step is no
+        longer; None: one rate for all clips, as published.
     """
 
     search_steps: int = 9
@@ -131,6 +137,7 @@ class CarliniWagner(Attack):
     margin: float = 0.0
     negligible_gradient: float = 1e-3
     last_descent: float = 0.1
+    longest_first_step: float | None = 1.0
 
     norm: ClassVar[Norm] = "l2"
 
@@ -148,6 +155,8 @@ class CarliniWagner(Attack):
             )
         if not 0 <= self.last_descent <= 1:
             raise AdvaudioError(f"CWA's last_descent is {self.last_descent}; it must lie from 0 to 1.")
+        if self.longest_first_step is not None:
+            above_zero(longest_first_step=self.longest_first_step)
 
     def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
         model, pictures, meter = problem.model, problem.pictures, problem.meter
@@ -156,9 +165,10 @@ class CarliniWagner(Attack):
         constant = torch.zeros_like(best_norm)
         block = self.iterations // max(1, min(CHECKS, self.iterations // FEWEST_BETWEEN_CHECKS))
         walk = _Walk(problem, self.first_constant)
+        walk.rate = self._rates(problem, walk)
         while len(walk.live):
             for _ in range(block):
-                self._step(model, walk, self.learning_rate)
+                self._step(model, walk, walk.rate)
             meter.add(walk.live, forwards=block, backwards=block, iterations=block)
             best[walk.live], best_norm[walk.live] = walk.best, walk.best_norm
             constant[walk.live] = walk.smallest_constant()
@@ -174,6 +184,17 @@ class CarliniWagner(Attack):
             won.meter.add(forwards=steps, backwards=steps, iterations=steps)
             best[rows] = self._finish(won, walk.best)
         return best, found
+
+    def _rates(self, problem: Problem, walk: _Walk) -> Tensor:
+        """Adam's learning rate for each clip (N,), in tanh variables."""
+        rate = torch.full_like(walk.constant, self.learning_rate)
+        if self.longest_first_step is None:
+            return rate
+        _, gradient, excess = self._loss(problem.model, walk.centre, walk.goal, torch.ones_like(rate))
+        problem.meter.add(forwards=1, backwards=1)
+        distance = excess.clamp_min(0) / perturbation_norm(gradient, "l2").clamp_min(1e-30)
+        length = perturbation_norm(walk.half * (1 - torch.tanh(walk.start).square()), "l2")
+        return torch.where(excess > 0, torch.minimum(rate, self.longest_first_step * distance / length), rate)
 
     def _descend(self, model: Model, walk: _Walk, steps: int) -> None:
         """Steps that shrink along a cosine, from a tenth of an example's perturbation (root mean square) to nothing."""

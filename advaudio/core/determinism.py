@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,11 @@ AVX2_CODE = {
 }
 """Each of these libraries adds up in vectors as long as the CPU has, and the length decides how sums are rounded."""
 
+NUMPY_BEYOND_AVX2 = "X86_V4 AVX512_ICL AVX512_SPR"
+"""What NumPy 2.4 and later call the instructions beyond AVX2 (AVX-512): there it takes logarithms and exponentials from
+a library of Intel's, elsewhere from the C library, which rounds otherwise. A CPU without them ignores the setting."""
+NUMPY_BEYOND_AVX2_BEFORE_2_4 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -30,14 +36,15 @@ def fix_this_process() -> None:
     """One numeric thread, and code for CPUs with AVX2, for this process and those that it starts.
 
     Libraries read their choice as they start. All x86-64 CPUs since Haswell (2013) have AVX2, so that they all make
-    the same pictures with OpenBLAS's code for Haswell, and the same networks with `AVX2_CODE`. A variable that is set
-    already stays as it is.
+    the same pictures with OpenBLAS's code for Haswell and NumPy's for AVX2, and the same networks with `AVX2_CODE`. A
+    variable that is set already stays as it is.
     """
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     if not _has_avx2():
         return
     if "numpy" not in sys.modules:
         os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
+        os.environ.setdefault("NPY_DISABLE_CPU_FEATURES", _numpy_beyond_avx2())
     if "torch" not in sys.modules:
         for name, value in AVX2_CODE.items():
             os.environ.setdefault(name, value)
@@ -122,6 +129,12 @@ def _cudnn(*, deterministic: bool, benchmark: bool) -> Iterator[None]:
         yield
     finally:
         cudnn.deterministic, cudnn.benchmark = before
+
+
+def _numpy_beyond_avx2() -> str:
+    """The setting that keeps the installed NumPy, which must not be imported yet, from AVX-512."""
+    major, minor = (int(part) for part in version("numpy").split(".")[:2])
+    return NUMPY_BEYOND_AVX2 if (major, minor) >= (2, 4) else NUMPY_BEYOND_AVX2_BEFORE_2_4
 
 
 def _has_avx2() -> bool:
