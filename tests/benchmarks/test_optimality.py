@@ -207,8 +207,8 @@ def test_our_attacks_in_the_box_are_those_outside_and_every_pass_is_counted(
         "l0": lambda change: (change != 0).sum(1).float(),
     }[attack.norm]((plain.adversarial - clean).flatten(1))
     assert plain.found.all()
-    # One more feature changes the order of sums, and CWA stops where a swinging loss no longer falls.
-    torch.testing.assert_close(found.norm, size, rtol=1e-2 if attack.norm == "l2" else 1e-4, atol=1e-6)
+    # CWA's rate follows from the length of a step over all features, of which the box adds one to these 36 (1.4 %).
+    torch.testing.assert_close(found.norm, size, rtol=0.03 if attack.norm == "l2" else 1e-4, atol=1e-6)
     assert (box.best <= found.norm).all()
 
 
