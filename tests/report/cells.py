@@ -97,7 +97,7 @@ class Settings:
             pictures = generator.uniform(size=(2, *SIZE)).astype(np.float32)
             yield AttackEvaluation(
                 name=name,
-                results=AttackResults(pd.concat(tables, ignore_index=True), norm, BUDGETS),
+                results=AttackResults(pd.concat(tables, ignore_index=True), norm, BUDGETS, "c0de"),
                 examples=np.array([0, 1]),
                 clean=pictures,
                 adversarial={

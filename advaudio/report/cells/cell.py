@@ -6,7 +6,7 @@ A cell is read from a tree of files (see `sources`) or from a *record*, one JSON
 |---|---|
 | `params` | params.yaml of the run |
 | `training` | `original` and `robust`: metrics/train.json and metrics/train_fgsm.json |
-| `attacks` | name of each attack → outputs/robustness/<name>/details.json; of a tree without outputs/ just its `metrics`; empty if only the trainings were run |
+| `attacks` | name of each attack → outputs/robustness/<name>/details.json, and the `code` of outputs/attacks/<name>/attack.json; of a tree without outputs/ just its `metrics`; empty if only the trainings were run |
 | `rho` | outputs/robustness/rho.json; of a tree without outputs/ just its `mean` |
 | `masking` | outputs/masking.json, if there is one |
 | `what`, `command`, `commit`, `hardware`, `software`, `date`, `seconds` | where it comes from; each may be missing |
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from advaudio.attack_interface.clip_results import MODELS
+from advaudio.attack_interface.clip_results import ABOUT, MODELS
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.metric_names import PGD_ACCURACY_AT
 from advaudio.core.metrics_file import all_metrics
@@ -208,6 +208,10 @@ def read_record(source: Source) -> Record:
     else:
         record["rho"] = need_json(source, rho)
         record["attacks"] = {name: need_json(source, details.format(attack=name)) for name in names}
+        if not earlier:
+            for name in names:
+                about = need_json(source, f"outputs/attacks/{name}/{ABOUT}", "norm")
+                record["attacks"][name]["code"] = about.get("code")
     masking = find_json(source, MASKING)
     return record if masking is None else {**record, "masking": masking}
 
