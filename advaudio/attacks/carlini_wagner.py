@@ -126,8 +126,9 @@ class CarliniWagner(Attack):
     longest_first_step
         Length of the first step in multiples of the distance (L2) at which the linearised model meets the goal.
         Adam's first step moves every component by the learning rate. Where the boundary is nearer than that, it
-        leaps over all that is near, and the search may end without success. A clip's rate is lowered so that its first step is no
-        longer; None: one rate for all clips, as published.
+        leaps over all that is near, and the search may end without success. A clip's rate is lowered so that its
+        first step is no longer; a clip that ends without success is searched once more at the full rate. None: one
+        rate for all clips, as published.
     """
 
     search_steps: int = 9
@@ -159,20 +160,14 @@ class CarliniWagner(Attack):
             above_zero(longest_first_step=self.longest_first_step)
 
     def _search(self, problem: Problem) -> tuple[Tensor, Tensor]:
-        model, pictures, meter = problem.model, problem.pictures, problem.meter
-        best = pictures.clone()
-        best_norm = pictures.new_full((len(pictures),), math.inf)
-        constant = torch.zeros_like(best_norm)
-        block = self.iterations // max(1, min(CHECKS, self.iterations // FEWEST_BETWEEN_CHECKS))
-        walk = _Walk(problem, self.first_constant)
-        walk.rate = self._rates(problem, walk)
-        while len(walk.live):
-            for _ in range(block):
-                self._step(model, walk, walk.rate)
-            meter.add(walk.live, forwards=block, backwards=block, iterations=block)
-            best[walk.live], best_norm[walk.live] = walk.best, walk.best_norm
-            constant[walk.live] = walk.smallest_constant()
-            walk.next_round(self.iterations // block * block, self.search_steps)
+        model = problem.model
+        rates = self._rates(problem)
+        best, best_norm, constant = self._search_constants(problem, rates)
+        again = (best_norm.isinf() & (rates < self.learning_rate)).nonzero().squeeze(1)
+        if len(again):
+            full = torch.full_like(rates[again], self.learning_rate)
+            found_now = self._search_constants(problem.select(again), full)
+            best[again], best_norm[again], constant[again] = found_now
         found = best_norm.isfinite()
         rows = found.nonzero().squeeze(1)
         if len(rows):
@@ -185,8 +180,9 @@ class CarliniWagner(Attack):
             best[rows] = self._finish(won, walk.best)
         return best, found
 
-    def _rates(self, problem: Problem, walk: _Walk) -> Tensor:
+    def _rates(self, problem: Problem) -> Tensor:
         """Adam's learning rate for each clip (N,), in tanh variables."""
+        walk = _Walk(problem, self.first_constant)
         rate = torch.full_like(walk.constant, self.learning_rate)
         if self.longest_first_step is None:
             return rate
@@ -195,6 +191,23 @@ class CarliniWagner(Attack):
         distance = excess.clamp_min(0) / perturbation_norm(gradient, "l2").clamp_min(1e-30)
         length = perturbation_norm(walk.half * (1 - torch.tanh(walk.start).square()), "l2")
         return torch.where(excess > 0, torch.minimum(rate, self.longest_first_step * distance / length), rate)
+
+    def _search_constants(self, problem: Problem, rates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The best pictures, their L2 norms (∞: none), and the smallest c that succeeded, all with these rates (N,)."""
+        best = problem.pictures.clone()
+        best_norm = rates.new_full((len(best),), math.inf)
+        constant = torch.zeros_like(best_norm)
+        block = self.iterations // max(1, min(CHECKS, self.iterations // FEWEST_BETWEEN_CHECKS))
+        walk = _Walk(problem, self.first_constant)
+        walk.rate = rates
+        while len(walk.live):
+            for _ in range(block):
+                self._step(problem.model, walk, walk.rate)
+            problem.meter.add(walk.live, forwards=block, backwards=block, iterations=block)
+            best[walk.live], best_norm[walk.live] = walk.best, walk.best_norm
+            constant[walk.live] = walk.smallest_constant()
+            walk.next_round(self.iterations // block * block, self.search_steps)
+        return best, best_norm, constant
 
     def _descend(self, model: Model, walk: _Walk, steps: int) -> None:
         """Steps that shrink along a cosine, from a tenth of an example's perturbation (root mean square) to nothing."""
