@@ -11,6 +11,7 @@ recordings.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -123,14 +124,14 @@ class Tally:
         self.width += interval[1] - interval[0]
 
 
-def percentiles(pair: Pair, samples: int, seed: int) -> dict[str, Interval | None]:
-    """What was published before: plain percentile intervals; None where a figure is undefined in half of the draws."""
-    weights = np.concatenate(list(pair.recordings.draws(samples, seed)))
+def percentiles(figures: Mapping[str, Array]) -> dict[str, Interval | None]:
+    """Plain percentile intervals of figures in draws; None where a figure is undefined in half of the draws."""
     found: dict[str, Interval | None] = {}
-    for name, values in pair.figures(weights).items():
+    for name, values in figures.items():
         known = values[np.isfinite(values)]
-        ends = np.quantile(known, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]) if len(known) else ()
-        found[name] = (float(ends[0]), float(ends[1])) if len(known) * 2 > samples else None
+        enough = len(known) * 2 > len(values)
+        ends = np.quantile(known, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]) if enough else (0.0, 0.0)
+        found[name] = (float(ends[0]), float(ends[1])) if enough else None
     return found
 
 
@@ -146,10 +147,12 @@ def coverage(
         draw = int(generator.integers(2**31))
         alone = Pair(pair.original, pair.robust, Recordings(np.arange(clips)), THRESHOLD, FACTOR)
         values = {name: float(found[0]) for name, found in pair.figures(np.ones((1, clips))).items()}
+        drawn = pair.drawn(samples, draw, {"original": values["epsilon_90"]})
+        known = {name: values[name] for name in FIGURES}
         intervals = (
-            percentiles(alone, samples, draw),
-            percentiles(pair, samples, draw),
-            pair.intervals(values, samples=samples, seed=draw),
+            percentiles(alone.figures(next(alone.recordings.draws(samples, draw)))),
+            percentiles(drawn.figures),
+            pair.intervals_from(drawn, known),
         )
         for method, found in zip(METHODS, intervals, strict=True):
             for figure in FIGURES:
@@ -179,8 +182,13 @@ def main(
     rows: list[dict[str, Any]] = []
     for clips in CLIPS:
         for correlation in CORRELATIONS:
-            rows += coverage(clips, correlation, replications, samples, seed)
-            print(f"{clips} clips, correlation {correlation}: {time.monotonic() - started:.0f} s", flush=True)
+            found = coverage(clips, correlation, replications, samples, seed)
+            rows += found
+            held = {row["figure"]: row["coverage"] for row in found if row["method"] == METHODS[-1]}
+            print(
+                f"{clips} clips, correlation {correlation}, {time.monotonic() - started:.0f} s: {held}",
+                flush=True,
+            )
     settings = {
         "replications": replications,
         "samples": samples,

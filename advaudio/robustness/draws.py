@@ -28,13 +28,10 @@ class Draws:
     def __init__(self, perturbations: Array, weights: Array) -> None:
         order = np.argsort(perturbations, kind="stable")
         self._order, self._values = order, perturbations[order]
-        self._weights = weights[:, order]
+        self._weights = np.take(weights, order, axis=1)
         fooled = int(np.isfinite(perturbations).sum())
-        # A column of zeros in front: the sums before any clip.
-        edge = np.zeros((len(weights), 1))
-        self._counts = np.hstack((edge, np.cumsum(self._weights, axis=1)))
-        sums = np.cumsum(self._weights[:, :fooled] * self._values[:fooled], axis=1)
-        self._sums = np.hstack((edge, sums))
+        self._counts = _sums_before(self._weights)
+        self._sums = _sums_before(self._weights[:, :fooled] * self._values[:fooled])
         self._fooled = fooled
         self._rows = np.arange(len(weights))
         self._total = self._counts[:, -1]
@@ -112,6 +109,13 @@ class Draws:
         place = (self._counts[:, 1:] < np.maximum(wanted, TOLERANCE)[:, None]).sum(axis=1)
         values = self._values[np.minimum(place, len(self._values) - 1)]
         return np.where(self._total > 0, values, np.nan)
+
+
+def _sums_before(columns: Array) -> Array:
+    """Sums of the first 0, 1, … all columns of (rows, columns)."""
+    sums = np.zeros((columns.shape[0], columns.shape[1] + 1))
+    np.cumsum(columns, axis=1, out=sums[:, 1:])
+    return sums
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:

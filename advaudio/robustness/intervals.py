@@ -61,7 +61,7 @@ class Recordings:
             drawn = generator.integers(self.count, size=(size, self.count))
             places = drawn + self.count * np.arange(size)[:, None]
             times = np.bincount(places.ravel(), minlength=size * self.count).reshape(size, self.count)
-            yield times[:, self.codes].astype(float)
+            yield np.take(times.astype(float), self.codes, axis=1)
 
     def left_out(self) -> Iterator[Array]:
         """Weights of the clips, (recordings, clips), without each recording in turn, in blocks."""
@@ -75,7 +75,7 @@ class Recordings:
         """Standard error (draws,) of a figure from the influence of each clip, both (draws, clips)."""
         starts = np.searchsorted(self.codes, np.arange(self.count))
         moved = np.add.reduceat(influence, starts, axis=1)
-        variance = (weights[:, starts] * moved**2).sum(axis=1)
+        variance = (np.take(weights, starts, axis=1) * moved**2).sum(axis=1)
         return np.sqrt(variance * self.count / (self.count - 1))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,54 +53,33 @@ class Pair:
 
     def figures(self, weights: Array) -> dict[str, Array]:
         """Each figure (see `headline`) of draws with these weights of the clips: (draws,)."""
-        before, after = self._draws("original", weights), self._draws("robust", weights)
-        bound = before.epsilon_at(self.threshold)
-        end = bound * self.auc_epsilon_factor
-        share = np.minimum(before.fooling_rate(), after.fooling_rate())
-        known = self._known("original") & self._known("robust")
-        common_before, common_after = (
-            Draws(values[known], weights[:, known]) for values in (self.original, self.robust)
-        )
-        common_share = np.minimum(common_before.fooling_rate(), common_after.fooling_rate())
-        return {
-            "fooling_rate": before.fooling_rate(),
-            "auc": before.area_under_curve(end),
-            "epsilon_90": bound,
-            "mean_perturbation": before.mean_perturbation(),
-            "robust_fooling_rate": after.fooling_rate(),
-            "robust_auc": after.area_under_curve(end),
-            "robust_epsilon_90": after.epsilon_at(self.threshold),
-            "robust_mean_perturbation": after.mean_perturbation(),
-            "robust_fooling_rate_under_bound": after.fooling_rate(bound),
-            "rho": _over(after.mean_perturbation(), before.mean_perturbation()),
-            "rho_equal_shares": _over(after.mean_of_easiest(share), before.mean_of_easiest(share)),
-            "rho_median": _over(after.median(), before.median()),
-            "rho_common": _over(
-                common_after.mean_of_easiest(common_share), common_before.mean_of_easiest(common_share)
-            ),
-        }
+        return self._drawn(weights).figures(self.threshold, self.auc_epsilon_factor)
 
     def errors(self, weights: Array) -> dict[str, Array]:
         """Linear standard error of the logarithm of each of `RATIOS`, (draws,)."""
-        before, after = self._draws("original", weights), self._draws("robust", weights)
-        share = np.minimum(before.fooling_rate(), after.fooling_rate())
-        both = self._known("original") & self._known("robust")
-        drawn = weights[:, both]
-        common_before, common_after = Draws(self.original[both], drawn), Draws(self.robust[both], drawn)
-        common_share = np.minimum(common_before.fooling_rate(), common_after.fooling_rate())
-        one = self._spread(before.influence(), self._known("original"))
-        other = self._spread(after.influence(), self._known("robust"))
-        trimmed = self._spread(after.influence(share), self._known("robust"))
-        trimmed -= self._spread(before.influence(share), self._known("original"))
-        common = common_after.influence(common_share) - common_before.influence(common_share)
-        influences = {
-            "mean_perturbation": one,
-            "robust_mean_perturbation": other,
-            "rho": other - one,
-            "rho_equal_shares": trimmed,
-            "rho_common": self._spread(common, both),
-        }
-        return {name: self.recordings.standard_error(moved, weights) for name, moved in influences.items()}
+        return self._errors(self._drawn(weights), weights)
+
+    def drawn(self, samples: int, seed: int, epsilons: Mapping[str, float]) -> Drawn:
+        """All figures of so many draws of the recordings.
+
+        Parameters
+        ----------
+        epsilons
+            Model to the ε within which its fooling rate in each draw is wanted.
+
+        Raises
+        ------
+        AdvaudioError
+            Without a sample.
+        """
+        parts = []
+        for weights in self.recordings.draws(samples, seed):
+            both = self._drawn(weights)
+            rates = {model: getattr(both, model).fooling_rate(epsilon) for model, epsilon in epsilons.items()}
+            figures = both.figures(self.threshold, self.auc_epsilon_factor)
+            parts.append((figures, self._errors(both, weights), rates))
+        figures, errors, rates = (_joined([part[place] for part in parts]) for place in range(3))
+        return Drawn(figures, errors, rates)
 
     def intervals(
         self, values: Mapping[str, float | None], *, samples: int, seed: int
@@ -117,52 +96,126 @@ class Pair:
         AdvaudioError
             Without a sample.
         """
-        found: dict[str, Interval | None] = dict.fromkeys(values)
-        known = {name: value for name, value in values.items() if value is not None}
         if self.recordings.count < 2:
-            return found
+            return dict.fromkeys(values)
+        known = {QUANTILES[name]: value for name, value in values.items() if name in QUANTILES}
+        epsilons = {model: value for model, value in known.items() if value is not None}
+        return self.intervals_from(self.drawn(samples, seed, epsilons), values)
 
-        def draws() -> Iterator[Array]:
-            return self.recordings.draws(samples, seed)
-
-        drawn = _gathered(self.figures, draws())
-        errors = _gathered(self.errors, draws())
-        left_out = _gathered(self.figures, self.recordings.left_out())
-        for name, value in known.items():
-            if name in RATES:
-                clips = self._known(RATES[name])
-                found[name] = rate_interval(value, drawn[name], int(clips.sum()), self._recordings(clips))
-            elif name in QUANTILES:
-                model = QUANTILES[name]
+    def intervals_from(self, drawn: Drawn, values: Mapping[str, float | None]) -> dict[str, Interval | None]:
+        """The same from draws that are there."""
+        left_out = _joined([self.figures(weights) for weights in self.recordings.left_out()])
+        count = self.recordings.count
+        found: dict[str, Interval | None] = {}
+        for name, value in values.items():
+            model = RATES.get(name) or QUANTILES.get(name)
+            if value is None:
+                found[name] = None
+            elif model is not None:
                 clips = self._known(model)
-                own = getattr(self, model)[clips]
-                rates = np.concatenate([self._draws(model, block).fooling_rate(value) for block in draws()])
-                found[name] = quantile_interval(own, value, rates, self._recordings(clips))
+                recordings = len(np.unique(self.recordings.codes[clips]))
+                own: Array = getattr(self, model)[clips]
+                if name in RATES:
+                    found[name] = rate_interval(value, drawn.figures[name], len(own), recordings)
+                else:
+                    found[name] = quantile_interval(own, value, drawn.rates[model], recordings)
             elif name in RATIOS:
-                found[name] = ratio_interval(
-                    value, drawn[name], errors[name], left_out[name], self.recordings.count
-                )
+                figures, errors = drawn.figures[name], drawn.errors[name]
+                found[name] = ratio_interval(value, figures, errors, left_out[name], count)
             else:
-                found[name] = percentile_interval(drawn[name], self.recordings.count)
+                found[name] = percentile_interval(drawn.figures[name], count)
         return found
+
+    def _drawn(self, weights: Array) -> _BothModels:
+        before, after = self._known("original"), self._known("robust")
+        both = before & after
+        common = np.compress(both, weights, axis=1)
+        return _BothModels(
+            original=Draws(self.original[before], np.compress(before, weights, axis=1)),
+            robust=Draws(self.robust[after], np.compress(after, weights, axis=1)),
+            common_original=Draws(self.original[both], common),
+            common_robust=Draws(self.robust[both], common),
+        )
+
+    def _errors(self, drawn: _BothModels, weights: Array) -> dict[str, Array]:
+        before, after = self._known("original"), self._known("robust")
+        share, common_share = drawn.share(), drawn.common_share()
+        one = _spread(drawn.original.influence(), before)
+        other = _spread(drawn.robust.influence(), after)
+        equal = _spread(drawn.robust.influence(share), after) - _spread(
+            drawn.original.influence(share), before
+        )
+        common = drawn.common_robust.influence(common_share) - drawn.common_original.influence(common_share)
+        influences = {
+            "mean_perturbation": one,
+            "robust_mean_perturbation": other,
+            "rho": other - one,
+            "rho_equal_shares": equal,
+            "rho_common": _spread(common, before & after),
+        }
+        return {name: self.recordings.standard_error(moved, weights) for name, moved in influences.items()}
 
     def _known(self, model: str) -> Array:
         values: Array = getattr(self, model)
         return ~np.isnan(values)
 
-    def _draws(self, model: str, weights: Array) -> Draws:
-        known = self._known(model)
-        values: Array = getattr(self, model)
-        return Draws(values[known], weights[:, known])
 
-    def _recordings(self, clips: Array) -> int:
-        return len(np.unique(self.recordings.codes[clips]))
+@dataclass(frozen=True)
+class Drawn:
+    """Figures by name, linear errors of the logarithms of `RATIOS`, fooling rates by model: each (draws,)."""
 
-    def _spread(self, influence: Array, clips: Array) -> Array:
-        """The influence of some clips among all: 0 for the others."""
-        whole = np.zeros((len(influence), len(clips)))
-        whole[:, clips] = influence
-        return whole
+    figures: Mapping[str, Array]
+    errors: Mapping[str, Array]
+    rates: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class _BothModels:
+    """The clips that each model has right, and those that both have, in the same draws."""
+
+    original: Draws
+    robust: Draws
+    common_original: Draws
+    common_robust: Draws
+
+    def share(self) -> Array:
+        """The smaller of both fooling rates."""
+        return np.minimum(self.original.fooling_rate(), self.robust.fooling_rate())
+
+    def common_share(self) -> Array:
+        """The same of the common clips."""
+        return np.minimum(self.common_original.fooling_rate(), self.common_robust.fooling_rate())
+
+    def figures(self, threshold: float, auc_epsilon_factor: float) -> dict[str, Array]:
+        """See `Pair.figures`."""
+        before, after, share, common = self.original, self.robust, self.share(), self.common_share()
+        bound = before.epsilon_at(threshold)
+        end = bound * auc_epsilon_factor
+        return {
+            "fooling_rate": before.fooling_rate(),
+            "auc": before.area_under_curve(end),
+            "epsilon_90": bound,
+            "mean_perturbation": before.mean_perturbation(),
+            "robust_fooling_rate": after.fooling_rate(),
+            "robust_auc": after.area_under_curve(end),
+            "robust_epsilon_90": after.epsilon_at(threshold),
+            "robust_mean_perturbation": after.mean_perturbation(),
+            # Where a draw has no bound, it is infinite: then everything that is ever fooled is within it.
+            "robust_fooling_rate_under_bound": after.fooling_rate(bound),
+            "rho": _over(after.mean_perturbation(), before.mean_perturbation()),
+            "rho_equal_shares": _over(after.mean_of_easiest(share), before.mean_of_easiest(share)),
+            "rho_median": _over(after.median(), before.median()),
+            "rho_common": _over(
+                self.common_robust.mean_of_easiest(common), self.common_original.mean_of_easiest(common)
+            ),
+        }
+
+
+def _spread(influence: Array, clips: Array) -> Array:
+    """The influence (draws, some clips) among all clips: 0 for the others."""
+    whole = np.zeros((len(influence), len(clips)))
+    whole[:, clips] = influence
+    return whole
 
 
 def _over(numerator: Array, denominator: Array) -> Array:
@@ -171,6 +224,5 @@ def _over(numerator: Array, denominator: Array) -> Array:
         return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
-def _gathered(figures: Callable[[Array], dict[str, Array]], blocks: Iterator[Array]) -> dict[str, Array]:
-    parts = [figures(block) for block in blocks]
+def _joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
