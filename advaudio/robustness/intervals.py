@@ -97,7 +97,7 @@ def percentile_interval(drawn: Array, recordings: int) -> Interval | None:
     known = drawn[~np.isnan(drawn)]
     if recordings < 2 or len(known) * 2 <= len(drawn):
         return None
-    tail = norm.cdf(np.sqrt(recordings / (recordings - 1)) * t.ppf((1 - COVERAGE) / 2, recordings - 1))
+    tail = _tail(recordings)
     # Interpolation between a number and infinity has no meaning.
     method = "linear" if np.isfinite(known).all() else "nearest"
     low, high = np.quantile(known, [tail, 1 - tail], method=method)
@@ -152,6 +152,8 @@ def ratio_interval(
 ) -> Interval | None:
     """Symmetric bootstrap-t interval of the logarithm of a positive figure (Efron and Tibshirani 1993, chapter 12).
 
+    It is widened for few recordings as `percentile_interval` is.
+
     The standard error in front is the jackknife's over recordings. It is larger than the linear one where few clips
     carry a mean, and there the linear one makes intervals too short.
 
@@ -164,7 +166,7 @@ def ratio_interval(
     left_out
         The figure without each recording in turn.
     recordings
-        How many there are.
+        How many the figure is of.
 
     Returns
     -------
@@ -175,7 +177,7 @@ def ratio_interval(
     if recordings < 2 or usable.sum() * 2 <= len(drawn) or not (np.isfinite(left_out) & (left_out > 0)).all():
         return None
     logarithms = np.log(left_out)
-    spread = np.square(logarithms - logarithms.mean()).sum() * (recordings - 1) / recordings
+    spread = np.square(logarithms - logarithms.mean()).sum() * (len(left_out) - 1) / len(left_out)
     error = float(np.sqrt(spread))
     if error < NO_SPREAD:
         return value, value
@@ -183,8 +185,14 @@ def ratio_interval(
     if not usable.any():
         return None
     distances = np.abs(np.log(drawn[usable] / value)) / errors[usable]
-    half = float(np.quantile(distances, COVERAGE)) * error
+    half = float(np.quantile(distances, 1 - 2 * _tail(recordings))) * error
     return _finite(value * np.exp(-half), value * np.exp(half))
+
+
+def _tail(recordings: int) -> float:
+    """Share of the draws beyond each end: less than 2.5 % for few recordings, whose draws spread too little."""
+    widened = np.sqrt(recordings / (recordings - 1)) * t.ppf((1 - COVERAGE) / 2, recordings - 1)
+    return float(norm.cdf(widened))
 
 
 def _shares(rate: float, drawn: Array, clips: int, recordings: int) -> Interval:

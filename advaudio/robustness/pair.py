@@ -18,8 +18,14 @@ from advaudio.robustness.intervals import (
     ratio_interval,
 )
 
-RATIOS = ("rho", "rho_equal_shares", "rho_common", "mean_perturbation", "robust_mean_perturbation")
-"""Means and ratios of means: positive, and skewed."""
+RATIOS = {
+    "mean_perturbation": ("original",),
+    "robust_mean_perturbation": ("robust",),
+    "rho": ("original", "robust"),
+    "rho_equal_shares": ("original", "robust"),
+    "rho_common": ("original", "robust"),
+}
+"""Means and ratios of means, positive and skewed, with the models that they are of."""
 QUANTILES = {"epsilon_90": "original", "robust_epsilon_90": "robust"}
 RATES = {
     "fooling_rate": "original",
@@ -105,26 +111,28 @@ class Pair:
     def intervals_from(self, drawn: Drawn, values: Mapping[str, float | None]) -> dict[str, Interval | None]:
         """The same from draws that are there."""
         left_out = _joined([self.figures(weights) for weights in self.recordings.left_out()])
-        count = self.recordings.count
+        recordings = {model: self._recordings(model) for model in ("original", "robust")}
         found: dict[str, Interval | None] = {}
         for name, value in values.items():
-            model = RATES.get(name) or QUANTILES.get(name)
+            figures = drawn.figures[name]
             if value is None:
                 found[name] = None
-            elif model is not None:
-                clips = self._known(model)
-                recordings = len(np.unique(self.recordings.codes[clips]))
-                own: Array = getattr(self, model)[clips]
-                if name in RATES:
-                    found[name] = rate_interval(value, drawn.figures[name], len(own), recordings)
-                else:
-                    found[name] = quantile_interval(own, value, drawn.rates[model], recordings)
+            elif name in RATES:
+                model = RATES[name]
+                found[name] = rate_interval(value, figures, int(self._known(model).sum()), recordings[model])
+            elif name in QUANTILES:
+                model = QUANTILES[name]
+                own: Array = getattr(self, model)[self._known(model)]
+                found[name] = quantile_interval(own, value, drawn.rates[model], recordings[model])
             elif name in RATIOS:
-                figures, errors = drawn.figures[name], drawn.errors[name]
-                found[name] = ratio_interval(value, figures, errors, left_out[name], count)
+                fewest = min(recordings[model] for model in RATIOS[name])
+                found[name] = ratio_interval(value, figures, drawn.errors[name], left_out[name], fewest)
             else:
-                found[name] = percentile_interval(drawn.figures[name], count)
+                found[name] = percentile_interval(figures, min(recordings.values()))
         return found
+
+    def _recordings(self, model: str) -> int:
+        return len(np.unique(self.recordings.codes[self._known(model)]))
 
     def _drawn(self, weights: Array) -> _BothModels:
         before, after = self._known("original"), self._known("robust")
