@@ -2,7 +2,8 @@
 
     python -m studies.interval_coverage --json results/interval-coverage/coverage.json
 
-writes that file, and a table (.md) beside it. Clips come from recordings as ESC-50's do. Perturbations are log-normal;
+writes that file, and a table (.md) beside it; a quarter of an hour on one core. What the file holds already, with the same
+settings, is not simulated again, so a run that was stopped goes on. Clips come from recordings as ESC-50's do. Perturbations are log-normal;
 clips of one recording are alike, and a clip that is hard on one model is hard on the other. The intervals are those
 that the stage `rho` publishes, beside the percentile interval over clips (what was published before) and over
 recordings.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +22,8 @@ import numpy as np
 import typer
 from scipy.stats import norm
 
-from advaudio.core.files import write_json, write_text
+from advaudio.core.errors import AdvaudioError
+from advaudio.core.files import read_json, write_json, write_text
 from advaudio.robustness.fooling_curve import Array
 from advaudio.robustness.intervals import COVERAGE, Interval, Recordings
 from advaudio.robustness.pair import Pair
@@ -178,17 +181,6 @@ def main(
     seed: int = 0,
 ) -> None:
     """Simulate, and count."""
-    started = time.monotonic()
-    rows: list[dict[str, Any]] = []
-    for clips in CLIPS:
-        for correlation in CORRELATIONS:
-            found = coverage(clips, correlation, replications, samples, seed)
-            rows += found
-            held = {row["figure"]: row["coverage"] for row in found if row["method"] == METHODS[-1]}
-            print(
-                f"{clips} clips, correlation {correlation}, {time.monotonic() - started:.0f} s: {held}",
-                flush=True,
-            )
     settings = {
         "replications": replications,
         "samples": samples,
@@ -199,13 +191,30 @@ def main(
         "shared": SHARED,
         "right": RIGHT,
         "fooled": FOOLED,
-        "clips_of_recordings": CLIPS_OF_RECORDINGS,
+        "clips_of_recordings": {str(size): count for size, count in CLIPS_OF_RECORDINGS.items()},
         "truth": truth(),
     }
-    write_json(json_file, {"settings": settings, "seconds": round(time.monotonic() - started), "rows": rows})
-    text = table(rows)
-    write_text(json_file.with_suffix(".md"), text)
-    print(text)
+    rows: list[dict[str, Any]] = []
+    if json_file.exists():
+        earlier = read_json(json_file, "settings", "rows")
+        if earlier["settings"] != settings:
+            raise AdvaudioError(f"{json_file} was made with other settings. Name another file, or delete it.")
+        rows = earlier["rows"]
+    done = {(row["clips"], row["correlation"]) for row in rows}
+    for clips, correlation in product(CLIPS, CORRELATIONS):
+        if (clips, correlation) in done:
+            continue
+        started = time.monotonic()
+        found = coverage(clips, correlation, replications, samples, seed)
+        rows += found
+        write_json(json_file, {"settings": settings, "rows": rows})
+        write_text(json_file.with_suffix(".md"), table(rows))
+        held = {row["figure"]: row["coverage"] for row in found if row["method"] == METHODS[-1]}
+        print(
+            f"{clips} clips, correlation {correlation}, {time.monotonic() - started:.0f} s: {held}",
+            flush=True,
+        )
+    print(table(rows))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta, norm, t
+from scipy.special import betaincinv, ndtr, stdtrit
 
 from advaudio.core.errors import AdvaudioError
 from advaudio.robustness.fooling_curve import Array, epsilon_at
@@ -191,8 +191,8 @@ def ratio_interval(
 
 def _tail(recordings: int) -> float:
     """Share of the draws beyond each end: less than 2.5 % for few recordings, whose draws spread too little."""
-    widened = np.sqrt(recordings / (recordings - 1)) * t.ppf((1 - COVERAGE) / 2, recordings - 1)
-    return float(norm.cdf(widened))
+    widened = np.sqrt(recordings / (recordings - 1)) * stdtrit(recordings - 1, (1 - COVERAGE) / 2)
+    return float(ndtr(widened))
 
 
 def _shares(rate: float, drawn: Array, clips: int, recordings: int) -> Interval:
@@ -202,11 +202,11 @@ def _shares(rate: float, drawn: Array, clips: int, recordings: int) -> Interval:
     variance = float(np.nanvar(drawn)) * recordings / (recordings - 1)
     # Where every draw says the same, recordings are all that is known to be independent.
     alone = rate * (1 - rate) / variance if variance > 0 and 0 < rate < 1 else float(recordings)
-    alone *= (t.ppf(quantile, clips - 1) / t.ppf(quantile, recordings - 1)) ** 2
+    alone *= (stdtrit(clips - 1, quantile) / stdtrit(recordings - 1, quantile)) ** 2
     alone = min(alone, float(clips))
     fooled, missed = rate * alone, (1 - rate) * alone
-    low = float(beta.ppf(1 - quantile, fooled, missed + 1)) if fooled > 0 else 0.0
-    high = float(beta.ppf(quantile, fooled + 1, missed)) if missed > 0 else 1.0
+    low = float(betaincinv(fooled, missed + 1, 1 - quantile)) if fooled > 0 else 0.0
+    high = float(betaincinv(fooled + 1, missed, quantile)) if missed > 0 else 1.0
     return low, high
 
 
