@@ -98,9 +98,11 @@ def percentile_interval(drawn: Array, recordings: int) -> Interval | None:
     if recordings < 2 or len(known) * 2 <= len(drawn):
         return None
     tail = _tail(recordings)
-    # Interpolation between a number and infinity has no meaning.
-    method = "linear" if np.isfinite(known).all() else "nearest"
-    low, high = np.quantile(known, [tail, 1 - tail], method=method)
+    if np.isfinite(known).all():
+        low, high = np.quantile(known, [tail, 1 - tail])
+    else:
+        # Interpolation between a number and infinity has no meaning.
+        low, high = np.quantile(known, [tail, 1 - tail], method="nearest")
     return _finite(low, high)
 
 
