@@ -40,6 +40,7 @@ from advaudio.attacks import deepfool
 from advaudio.attacks.pia import Pia, Walk
 from advaudio.core.determinism import exact_attack
 from advaudio.core.params import Params, read_params
+from advaudio.core.resume import code_digest
 from advaudio.evaluation.attack_evaluation import draw_targets
 from advaudio.evaluation.attacked_clips import AttackedClips, read_attacked_clips
 from advaudio.evaluation.model_source import load, model_digest
@@ -48,7 +49,7 @@ from advaudio.evaluation.starting_points import Candidates, read_candidates, sta
 from benchmarks.attacks_peers import trained_on_blobs
 from benchmarks.measurements import Measurements, synchronise
 from benchmarks.optimality_box import PASSES, Box
-from benchmarks.optimality_grades import NORMS, code_digest
+from benchmarks.optimality_grades import NORMS
 from benchmarks.optimality_peers import REFERENCES
 from benchmarks.optimality_score import scores
 

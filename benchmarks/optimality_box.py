@@ -21,7 +21,8 @@ class Box(nn.Module):
 
     An attack may ask about any of the clips at once. So that each row finds its clip, `pictures` carry one more
     feature, the clip's number as a value between 0 and 1, which the network never sees: its gradient is zero, so that
-    no attack that follows a gradient moves it. Whoever always asks about all clips in order takes `clean` instead.
+    no attack that follows a gradient moves it. What an attack computes from the number of features alone counts one more
+    (of 16,384 at 128 × 128). Whoever always asks about all clips in order takes `clean` instead.
 
     Parameters
     ----------

@@ -9,8 +9,6 @@ was measured on other code than that of today.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -21,6 +19,7 @@ import numpy as np
 import typer
 
 from advaudio.core.files import write_json
+from advaudio.core.resume import code_digest
 from advaudio.report.cells.strengths import STRENGTHS
 from benchmarks.markdown_table import markdown_table
 from benchmarks.optimality_score import Score, read_measured, scores
@@ -30,35 +29,23 @@ NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 Files = Annotated[list[Path], typer.Argument(help="JSON files of benchmarks.optimality")]
 
 
-def code_digest(path: Path) -> str:
-    """16 hexadecimal digits of a Python file's code, alike whatever its comments, docstrings and layout."""
-    return hashlib.sha256(repr(_bare(ast.parse(path.read_text(encoding="utf-8")))).encode()).hexdigest()[:16]
-
-
-def _bare(node: Any) -> Any:
-    """A syntax tree as tuples without empty fields, which differ between versions of Python, and docstrings."""
-    if isinstance(node, list):
-        return tuple(_bare(item) for item in node)
-    if not isinstance(node, ast.AST):
-        return node
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-        fields["body"] = fields["body"][1:]
-    kept = ((name, _bare(value)) for name, value in fields.items() if value is not None and value != [])
-    return (type(node).__name__, *kept)
-
-
 def grades(contents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One grade for each attack, settings and code: the worst and the mean over the models.
 
-    A ratio is None where the attack fooled no more than half of a model's clips.
+    An attack has none on a model where no reference with its norm and goal ran on all clips: it would be held against
+    ours alone. A ratio is None where the attack fooled no more than half of a model's clips.
     """
     found: dict[str, dict[str, Any]] = {}
     measured: dict[str, list[tuple[Score, dict[str, Any]]]] = {}
     for content in contents:
-        for score in scores(content):
+        lines = scores(content)
+        for score in lines:
             about = content["variants"][score.variant]
-            if about["settings"] is None or score.budget != about["budget"]:
+            if (
+                about["settings"] is None
+                or score.budget != about["budget"]
+                or not _references(score, lines, content)
+            ):
                 continue
             key = json.dumps([about["attack"], about["settings"], about["code"]], sort_keys=True)
             found.setdefault(
@@ -77,6 +64,7 @@ def grades(contents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 {
                     "title": content["key"]["title"],
                     "clips": score.clips,
+                    "references": _references(score, scores(content), content),
                     "commit": content.get("commit"),
                     "date": content.get("date"),
                 }
@@ -84,6 +72,17 @@ def grades(contents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             ],
         }
         for key, about in found.items()
+    ]
+
+
+def _references(score: Score, lines: Sequence[Score], content: dict[str, Any]) -> list[str]:
+    """The references that ran on all clips with the norm and goal of a score."""
+    return [
+        other.attack
+        for other in lines
+        if content["variants"][other.variant]["settings"] is None
+        and (other.norm, other.targeted) == (score.norm, score.targeted)
+        and other.clips == content["key"]["clips"]
     ]
 
 

@@ -15,7 +15,8 @@
 | `forwards`, `backwards`, `queries`, `iterations` | work spent on the clip, over all steps of the budget schedule |
 | `budget_step` | last step of the budget schedule that the clip was attacked with, from 1; 0: not attacked |
 
-`attack.json`: `norm`, and `budget_schedule`, the budgets, cheapest first.
+`attack.json`: `norm`; `budget_schedule`, the budgets, cheapest first; `code`, the digest of the code of the attack's
+class (`advaudio.core.resume.code_digest`), null in earlier ones.
 """
 
 from __future__ import annotations
@@ -67,16 +68,20 @@ class AttackResults:
         The attack's own: `linf`, `l2` or `l0`.
     budget_schedule
         The budgets that were available, cheapest first.
+    code
+        Digest of the code of the attack's class, None where it is not known.
     """
 
     table: pd.DataFrame
     norm: str
     budget_schedule: Sequence[Mapping[str, Any]]
+    code: str | None = None
 
     def write(self, folder: Path) -> None:
         """Write `clips.csv` and `attack.json`; floats keep their exact value."""
         write_csv(folder / CLIPS, self.table[list(COLUMNS)])
-        write_json(folder / ABOUT, {"norm": self.norm, "budget_schedule": list(self.budget_schedule)})
+        about = {"norm": self.norm, "budget_schedule": list(self.budget_schedule), "code": self.code}
+        write_json(folder / ABOUT, about)
 
 
 def read_attack_results(folder: Path) -> AttackResults:
@@ -92,7 +97,8 @@ def read_attack_results(folder: Path) -> AttackResults:
         raise AdvaudioError(
             f"{folder / ABOUT}: its budget_schedule is no list. Run `dvc checkout` to restore it."
         )
-    return AttackResults(read_clip_results(folder / CLIPS), str(about["norm"]), about["budget_schedule"])
+    table = read_clip_results(folder / CLIPS)
+    return AttackResults(table, str(about["norm"]), about["budget_schedule"], about.get("code"))
 
 
 def read_clip_results(path: Path) -> pd.DataFrame:

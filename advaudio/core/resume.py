@@ -7,6 +7,7 @@ outdated is ever read.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
@@ -55,6 +56,26 @@ def code_of(*rooms: str) -> list[Path]:
     """The Python files of rooms of the library, such as "models", in order of their names."""
     package = Path(advaudio.__file__).parent
     return [path for room in rooms for path in sorted((package / room).glob("*.py"))]
+
+
+def code_digest(path: Path) -> str:
+    """16 hexadecimal digits of what a Python file does, alike whatever its comments, docstrings and layout."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return hashlib.sha256(repr(_bare(tree)).encode()).hexdigest()[:16]
+
+
+def _bare(node: Any) -> Any:
+    """A syntax tree as tuples, without docstrings, and without empty fields, which differ between versions of Python."""
+    if isinstance(node, list):
+        return tuple(_bare(item) for item in node)
+    if not isinstance(node, ast.AST):
+        return node
+    fields = dict(ast.iter_fields(node))
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    if isinstance(node, documented) and ast.get_docstring(node) is not None:
+        fields["body"] = fields["body"][1:]
+    kept = ((name, _bare(value)) for name, value in fields.items() if value is not None and value != [])
+    return (type(node).__name__, *kept)
 
 
 def file_digest(path: Path) -> str:

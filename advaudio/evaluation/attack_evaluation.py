@@ -189,7 +189,9 @@ def evaluate_attack(
     kept = _choose_examples(clips.labels, states["original"].correct & states["robust"].correct, examples)
     return AttackEvaluation(
         name=schedule.name,
-        results=AttackResults(pd.concat(tables, ignore_index=True), attack.norm, schedule.budgets),
+        results=AttackResults(
+            pd.concat(tables, ignore_index=True), attack.norm, schedule.budgets, schedule.code
+        ),
         examples=clips.samples[kept],
         clean=np.asarray(clips.pictures[kept], dtype=np.float32),
         adversarial={model: state.adversarial[kept] for model, state in states.items()},

@@ -13,7 +13,7 @@ import torch
 from advaudio.attack_interface.base import Attack
 from advaudio.attack_interface.registry import make_attack
 from advaudio.core.errors import AdvaudioError
-from advaudio.core.resume import code_of, digest_of
+from advaudio.core.resume import code_digest, code_of, digest_of
 
 ROOMS = ("attack_interface", "core", "evaluation", "models")
 """Rooms of the library whose code a clip's result depends on, beside the attack's own file."""
@@ -35,6 +35,8 @@ class BudgetSchedule:
         Name of everything that a step's results depend on, but for the models, the clips and the device.
     seed
         Of targets and noise.
+    code
+        Digest of the code of the attack's class.
     """
 
     name: str
@@ -42,6 +44,7 @@ class BudgetSchedule:
     attacks: Sequence[Attack]
     digests: Sequence[str]
     seed: int
+    code: str
 
 
 def budget_schedule(
@@ -72,4 +75,5 @@ def budget_schedule(
     own = [Path(inspect.getfile(kind)) for kind in type(attacks[0]).__mro__ if issubclass(kind, Attack)]
     code = [*code_of(*ROOMS), *own]
     digests = [digest_of([name, step, seed, torch.__version__], code=code) for step in steps]
-    return BudgetSchedule(name, [dict(budget) for budget in budgets], attacks, digests, seed)
+    of_class = code_digest(Path(inspect.getfile(type(attacks[0]))))
+    return BudgetSchedule(name, [dict(budget) for budget in budgets], attacks, digests, seed, of_class)

@@ -15,12 +15,18 @@ from advaudio.core.metrics_file import write_metrics
 from advaudio.robustness.black_box import white_box_beats_black_box
 from advaudio.robustness.fooling_curve import fooling_rate
 from advaudio.robustness.headline import HEADLINE, StatisticsSettings, detailed_metrics
+from advaudio.robustness.likeness import changes_in_decibels
 from advaudio.robustness.recordings import clips_of
 from advaudio.robustness.rho import READINGS, perturbations, rho_over_attacks
-from advaudio.robustness.worst_case import worst_case
+from advaudio.robustness.worst_case import (
+    strongest_bounds,
+    summary_of_bounds,
+    worst_case,
+)
 
 DETAILS = "details.json"
 FOOLING_CURVES = "fooling_curves"
+STRONGEST = "strongest_bounds"
 RHO = "rho.json"
 CLIPS = "clips.json"
 CURVE_POINTS = 101
@@ -41,8 +47,10 @@ def write_statistics(
 
     - `<name>/details.json`: every figure with its interval, costs, budgets (see `headline.detailed_metrics`).
     - `fooling_curves/<name>.csv`: fooling rates of both models on a grid of perturbations, for plots.
+    - `strongest_bounds/<norm>.csv`: the same of each clip's smallest perturbation by any attack of that norm.
     - `clips.json`: what a record keeps of each clip (see `recordings.clips_of`).
-    - `rho.json`: ρ of each attack and over all, the worst case, and the comparison with black-box attacks.
+    - `rho.json`: ρ of each attack and over all, the worst case, the strongest bounds, the clips' changes in dB, and
+      the comparison with black-box attacks.
 
     Parameters
     ----------
@@ -63,8 +71,13 @@ def write_statistics(
         write_metrics(metrics / f"{name}.json", headline, shown=SHOWN)
     tables = {name: results.table for name, results in attacks.items()}
     summary = rho_over_attacks(tables, threshold=settings.threshold)
+    bounds = strongest_bounds(tables, {name: results.norm for name, results in attacks.items()})
+    for norm, (_, table) in bounds.items():
+        write_csv(folder / STRONGEST / f"{norm}.csv", curve_on_grid(table))
     together = {
         "worst_case": worst_case(tables, threshold=settings.threshold),
+        "strongest_bounds": summary_of_bounds(bounds, threshold=settings.threshold),
+        "decibels_rms": changes_in_decibels(tables),
         "white_box_beats_black_box": white_box_beats_black_box(tables),
     }
     write_json(folder / RHO, {**asdict(summary), **together})

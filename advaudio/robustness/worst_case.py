@@ -1,14 +1,20 @@
-"""The worst case over the attacks: a clip is lost if any attack wins it."""
+"""The worst case over the attacks: a clip is lost if any attack wins it.
+
+The *strongest bound known* of a clip in a norm is the smallest perturbation that any attack of that norm found. It is
+an upper bound of the true smallest one. Any wrong class counts: an attack that reached its target class has also found
+a wrong class, so attacks with and without a target count alike.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from advaudio.attack_interface.clip_results import MODELS
-from advaudio.robustness.fooling_curve import epsilon_at
+from advaudio.robustness.fooling_curve import curve, epsilon_at, fooling_rate
 from advaudio.robustness.rho import aligned, perturbations
 
 
@@ -54,3 +60,68 @@ def worst_case(
             "mean_l2": float(smallest[np.isfinite(smallest)].mean()) if fooled.any() else None,
         }
     return result
+
+
+def strongest_bounds(
+    tables: Mapping[str, pd.DataFrame], norms: Mapping[str, str]
+) -> dict[str, tuple[list[str], pd.DataFrame]]:
+    """The strongest bound known of every clip, in each norm; see the module.
+
+    Parameters
+    ----------
+    tables
+        Name of each attack to its table of clips.
+    norms
+        Name of each attack to its norm.
+
+    Returns
+    -------
+    dict
+        Norm → the attacks of it, and a table of `model`, `sample`, `perturbation` (infinity: no attack fooled the
+        model) with the clips that all of these attacks attacked.
+    """
+    found = {}
+    for norm in dict.fromkeys(norms[name] for name in tables):
+        names = [name for name in tables if norms[name] == norm]
+        parts = []
+        for model in MODELS:
+            rows = [tables[name].loc[tables[name]["model"] == model] for name in names]
+            own = [
+                part.loc[part["perturbation"].notna()].set_index("sample")["perturbation"] for part in rows
+            ]
+            smallest = pd.concat(own, axis=1, join="inner").min(axis=1)
+            parts.append(
+                pd.DataFrame(
+                    {"model": model, "sample": smallest.index, "perturbation": smallest.to_numpy(dtype=float)}
+                )
+            )
+        found[norm] = (names, pd.concat(parts, ignore_index=True))
+    return found
+
+
+def summary_of_bounds(
+    bounds: Mapping[str, tuple[list[str], pd.DataFrame]], *, threshold: float = 0.9
+) -> dict[str, dict[str, Any]]:
+    """What the record keeps of `strongest_bounds`.
+
+    Returns
+    -------
+    dict
+        Norm → `attacks`, their names, and `models`: model → `clips` (attacked), `fooling_rate` (0 to 1, by any
+        attack of the norm), `epsilon_90` (at `threshold`), and `curve`, the corners of the fooling curve.
+    """
+    return {
+        norm: {"attacks": names, "models": {model: _bound(table, model, threshold) for model in MODELS}}
+        for norm, (names, table) in bounds.items()
+    }
+
+
+def _bound(table: pd.DataFrame, model: str, threshold: float) -> dict[str, Any]:
+    found = perturbations(table, model)
+    epsilon, rate = curve(found)
+    return {
+        "clips": len(found),
+        "fooling_rate": fooling_rate(found),
+        "epsilon_90": epsilon_at(found, threshold),
+        "curve": {"epsilon": epsilon.tolist(), "fooling_rate": rate.tolist()},
+    }

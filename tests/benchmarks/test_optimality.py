@@ -27,7 +27,7 @@ from benchmarks import optimality as benchmark
 from benchmarks.attacks_peers import trained_on_blobs
 from benchmarks.optimality import _walked, _watched, app
 from benchmarks.optimality_box import Box
-from benchmarks.optimality_peers import REFERENCES
+from benchmarks.optimality_peers import REFERENCES, OneAgainstOthers, sigma_zero
 from benchmarks.optimality_score import optimality, read_measured, scores
 
 CLASSES, SIDE = 5, 6
@@ -207,8 +207,8 @@ def test_our_attacks_in_the_box_are_those_outside_and_every_pass_is_counted(
         "l0": lambda change: (change != 0).sum(1).float(),
     }[attack.norm]((plain.adversarial - clean).flatten(1))
     assert plain.found.all()
-    # One more feature changes the order of sums, and CWA stops where a swinging loss no longer falls.
-    torch.testing.assert_close(found.norm, size, rtol=1e-2 if attack.norm == "l2" else 1e-4, atol=1e-6)
+    # CWA's rate follows from the length of a step over all features, of which the box adds one to these 36 (1.4 %).
+    torch.testing.assert_close(found.norm, size, rtol=0.03 if attack.norm == "l2" else 1e-4, atol=1e-6)
     assert (box.best <= found.norm).all()
 
 
@@ -257,6 +257,31 @@ def test_references_find_the_optimum_of_a_linear_model_within_their_passes(name:
     largest, median = (1.5, 1.0) if REFERENCES[name][1] == "l0" else (1.06, 1.01)
     assert float((found / exact).max()) <= largest
     assert float((found / exact).median()) <= median
+
+
+def test_fmn_ends_where_one_feature_of_each_clip_is_enough() -> None:
+    pytest.importorskip("adv_lib", reason="pip install --no-deps adv-lib")
+    model, clean, goal = problem(targeted=True, classes=2, contrast=0.05)
+    box = Box(model, clean, goal, "l0").eval()
+    REFERENCES["fmn_l0"][3](box, 2000, 0)
+    assert box.best.tolist() == [1.0] * len(clean)
+    assert int(box.spent.max()) < 2000
+
+
+def test_sigma_zero_with_a_target_is_the_library_s_without_where_there_are_two_classes() -> None:
+    pytest.importorskip("adv_lib", reason="pip install --no-deps adv-lib")
+    model, clean, goal = problem(targeted=True, classes=2, contrast=1.0)
+    boxes = [
+        Box(model, clean, Goal(classes, targeted), "l0").eval()
+        for classes, targeted in ((goal.classes, True), (1 - goal.classes, False))
+    ]
+    for box in boxes:
+        sigma_zero(box, 200, 0)
+    assert torch.equal(boxes[0].best, boxes[1].best)
+    many = torch.tensor([[1.0, 5.0, 3.0], [2.0, 0.0, 7.0]])
+    box = Box(nn.Flatten(), many[:, None, :, None], Goal(torch.tensor([0, 2]), True), "l0")
+    # The loss of its equation: the best other logit less the target's.
+    assert (OneAgainstOthers(box)(box.clean) @ torch.tensor([1.0, -1.0])).tolist() == [4.0, -5.0]
 
 
 SETTINGS = (

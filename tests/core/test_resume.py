@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from advaudio.core.errors import AdvaudioError
-from advaudio.core.resume import code_of, digest_of, file_digest, written_whole
+from advaudio.core.resume import code_digest, code_of, digest_of, file_digest, written_whole
 
 
 def test_the_name_changes_with_everything_that_the_work_depends_on(tmp_path: Path) -> None:
@@ -64,3 +64,17 @@ def test_a_state_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         half(temporary)
     assert path.read_bytes() == b"whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_digest_is_of_code_and_not_of_words(tmp_path: Path) -> None:
+    texts = {
+        "plain": "class A:\n    def f(self):\n        return 1\n",
+        "commented": '"""Says."""\n\nclass A:\n    """What."""\n\n    # Why.\n    def f(self):\n        """How."""\n        return (1)\n',
+        "changed": "class A:\n    def f(self):\n        return 2\n",
+    }
+    found = {}
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.py"
+        path.write_text(text, encoding="utf-8")
+        found[name] = code_digest(path)
+    assert found["plain"] == found["commented"] != found["changed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from advaudio.attack_interface.problem import Problem
 from advaudio.clips.picture_layout import Layout
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.params import read_params
+from advaudio.core.resume import code_digest
 from advaudio.evaluation import attack_evaluation, chunk
 from advaudio.evaluation.attack_evaluation import AttackEvaluation, Resources, draw_targets, evaluate_attack
 from advaudio.evaluation.attacked_clips import AttackedClips
@@ -168,6 +170,15 @@ def test_results_survive_their_files(tmp_path: Path) -> None:
     again = read_attack_results(tmp_path)
     pd.testing.assert_frame_equal(again.table, results.table, check_exact=True, check_dtype=False)
     assert (again.norm, again.budget_schedule) == ("linf", budgets)
+    assert again.code == code_digest(Path(ATTACKS["bim_a"]["code"]))
+
+
+def test_earlier_results_do_not_say_which_code_found_them(tmp_path: Path) -> None:
+    evaluate("bim_a").results.write(tmp_path)
+    about = json.loads((tmp_path / "attack.json").read_text())
+    del about["code"]
+    (tmp_path / "attack.json").write_text(json.dumps(about))
+    assert read_attack_results(tmp_path).code is None
 
 
 def test_a_table_with_the_earlier_name_of_the_budget_step_is_read(tmp_path: Path) -> None:

@@ -147,7 +147,12 @@ def _read_inputs(arena: Arena, stage: Stage) -> list[str]:
         "append": ("data/stft/*",),
         "rho": ("*/examples/*",),
         # Sound is made of STFT pictures alone, and of the tables only what the details do not hold.
-        "report": ("data/augmented/*", "outputs/attacks/*/clips.csv", "*/attack.json", "*/fooling_curves/*"),
+        "report": (
+            "data/augmented/*",
+            "outputs/attacks/*/clips.csv",
+            "*/fooling_curves/*",
+            "*/strongest_bounds/*",
+        ),
     }.get(stage.name, ())
     return [name for name in stage.inputs if not any(fnmatch(name, pattern) for pattern in unread)]
 

@@ -82,6 +82,7 @@ NOT_USED = {
     "advaudio/representations/tuning.py": "append dwt report stft",
     "advaudio/representations/wavelet_plan.py": "append report stft tonnetz",
     "advaudio/robustness/black_box.py": "report",
+    "advaudio/robustness/likeness.py": "report",
     "advaudio/robustness/outputs.py": "report",
     "advaudio/robustness/worst_case.py": "report",
 }

@@ -18,6 +18,7 @@ from advaudio.core.files import write_json
 from advaudio.evaluation.attack_evaluation import AttackEvaluation
 from advaudio.report.cells.cell import Cell, cell_of
 from advaudio.robustness.headline import StatisticsSettings, detailed_metrics
+from advaudio.robustness.likeness import changes_in_decibels
 from advaudio.robustness.outputs import write_statistics
 from advaudio.robustness.rho import rho_over_attacks
 from advaudio.robustness.worst_case import worst_case
@@ -97,7 +98,7 @@ class Settings:
             pictures = generator.uniform(size=(2, *SIZE)).astype(np.float32)
             yield AttackEvaluation(
                 name=name,
-                results=AttackResults(pd.concat(tables, ignore_index=True), norm, BUDGETS),
+                results=AttackResults(pd.concat(tables, ignore_index=True), norm, BUDGETS, "c0de"),
                 examples=np.array([0, 1]),
                 clean=pictures,
                 adversarial={
@@ -116,7 +117,11 @@ def made_cell(**settings: Any) -> Cell:
         "params": made.params,
         "training": made.training,
         "attacks": {name: detailed_metrics(found, STATISTICS) for name, found in results.items()},
-        "rho": {**asdict(rho_over_attacks(tables)), "worst_case": worst_case(tables)},
+        "rho": {
+            **asdict(rho_over_attacks(tables)),
+            "worst_case": worst_case(tables),
+            "decibels_rms": changes_in_decibels(tables),
+        },
     }
     return cell_of(record, "-".join(str(value) for value in settings.values()) or "cell")
 

@@ -1,10 +1,20 @@
-"""Intervals agree with SciPy's and with the published example."""
+"""Intervals, Holm's correction and counted clips agree with SciPy's, published and hand-made figures."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from advaudio.report.cells.estimates import Estimate, difference, mean, over_seeds, share_of_clips
+from advaudio.report.cells.estimates import (
+    Estimate,
+    Tally,
+    chance_below,
+    difference,
+    holm,
+    mean,
+    median_of,
+    over_seeds,
+    share_of_clips,
+)
 
 
 @pytest.mark.parametrize(("right", "clips"), [(0, 10), (7, 10), (10, 10), (86, 120), (2000, 2620)])
@@ -43,3 +53,47 @@ def test_beyond_needs_the_whole_interval() -> None:
     assert [Estimate(1, *ends).beyond(0) for ends in [(0.5, 2), (-1, 2), (0, 2)]] == [1, 0, 0]
     assert Estimate(-1, -2, -0.5).beyond(0) == -1
     assert Estimate(1).beyond(0) == 0
+
+
+def test_holm_by_hand() -> None:
+    """Smallest times 4, next times 3, and so on; never smaller than the one before, never above 1."""
+    assert holm([0.02, 0.01, 0.03, 0.6]) == pytest.approx([0.06, 0.04, 0.06, 0.6])
+    assert holm([0.5, 0.4, 0.001]) == pytest.approx([0.8, 0.8, 0.003])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.04]) == [0.04]
+    assert holm([]) == []
+
+
+def test_the_chance_of_a_margin_takes_the_half_of_the_interval_towards_zero() -> None:
+    assert chance_below(Estimate(-1.0, -9.0, 0.0)) == pytest.approx(0.025)
+    assert chance_below(Estimate(-1.0, -9.0, -0.5)) == pytest.approx(stats.norm.cdf(-2 * 1.959964))
+    assert chance_below(Estimate(1.0, 0.0, 9.0)) == pytest.approx(0.975)
+    assert chance_below(Estimate(0.0, -1.0, 1.0)) == pytest.approx(0.5)
+    assert chance_below(Estimate(-1.0)) is None
+    assert chance_below(Estimate(-1.0, -1.0, -1.0)) == 0
+
+
+def test_the_interval_of_a_median_is_the_known_pair_of_ranks() -> None:
+    """Ranks for 95 % from tables of the sign test (Conover 1999): 6: 1 and 6; 10: 2 and 9; 20: 6 and 15; 25: 8 and 18."""
+    for clips, low, high in ((6, 1, 6), (10, 2, 9), (20, 6, 15), (25, 8, 18)):
+        found = median_of([float(rank) for rank in range(clips, 0, -1)])
+        assert (found.low, found.high) == (low, high)
+        assert found.value == (clips + 1) / 2
+    assert median_of([1.0, 2.0, 3.0, 4.0, 5.0]) == Estimate(3.0)
+
+
+def test_the_interval_of_a_median_covers_it() -> None:
+    generator = np.random.default_rng(0)
+    for clips in (8, 33, 60):
+        found = [median_of(generator.exponential(size=clips).tolist()) for _ in range(1000)]
+        covered = np.mean(
+            [e.low <= np.log(2) <= e.high for e in found if e.low is not None and e.high is not None]
+        )
+        assert covered >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 1000)
+
+
+def test_counted_clips_have_the_binomial_probability() -> None:
+    expected = stats.binomtest(37, 50, 0.9, alternative="less").pvalue
+    assert Tally(37, 50, 0.9).chance == pytest.approx(expected)
+    assert Tally(37, 50, 0.9).with_one_more == Tally(38, 50, 0.9)
+    assert Tally(50, 50, 0.9).with_one_more.chance == 1

@@ -14,9 +14,10 @@ import yaml
 
 from advaudio.core.params import read_params
 from advaudio.report.cells.cell import Curve
+from advaudio.report.cells.words import attack_name
 from advaudio.report.pages import figures
 from advaudio.report.pages.cell_page import Files, cell_page
-from advaudio.report.pages.curves import fooling_charts, thin
+from advaudio.report.pages.curves import fooling_charts, strongest_charts, thin
 from advaudio.report.pages.masking import Masking
 from tests.pipeline.recording import below, leaves_of
 from tests.report.cells import made_cell
@@ -156,7 +157,26 @@ def test_charts_carry_the_curves_that_the_script_reads() -> None:
             np.testing.assert_allclose(data["curves"][model]["x"], curve.epsilon, rtol=5e-4)
             np.testing.assert_allclose(data["curves"][model]["y"], curve.fooling_rate, rtol=5e-4)
         assert data["largest"] == max(curve.epsilon[-1] for curve in result.curves.values())
-        assert chart.attack == name
+        assert chart.title == attack_name(name)
+
+
+def test_the_strongest_bound_is_drawn_where_two_attacks_share_a_norm(tmp_path: Path) -> None:
+    files = write_whole_cell(tmp_path / "cell")
+    rho = files.folder / "outputs" / "robustness" / "rho.json"
+    sentence = "for each clip the smallest perturbation that any attack found"
+    assert sentence not in _page(files), "each norm has one attack here"
+    content = json.loads(rho.read_text(encoding="utf-8"))
+    assert [found["attacks"] for found in content["strongest_bounds"].values()] == [["bim_a"], ["cwa"]]
+    content["strongest_bounds"]["linf"]["attacks"] = ["bim_a", "bim_b"]
+    rho.write_text(json.dumps(content), encoding="utf-8")
+    page = _page(files)
+    assert sentence in page
+    assert "The L∞ attacks are BIM-a and BIM-b." in page
+    assert page.count('<p class="chart-title">') == 3
+
+
+def test_records_without_the_strongest_bounds_draw_none() -> None:
+    assert strongest_charts(made_cell()) == []
 
 
 def test_thinned_curve_keeps_its_ends_and_stays_near() -> None:

@@ -32,6 +32,7 @@ def grade(settings: dict[str, Any], worst: float, ratio: float | None = 1.5) -> 
     return {
         "attack": "bim_a",
         "settings": settings,
+        "code": "c0de",
         "optimality": {"worst": worst, "mean": (1 + worst) / 2},
         "median_ratio": None if ratio is None else {"worst": ratio, "mean": 1.0},
         "measured_on": [{"title": "ESC-50 AlexNet"}, {"title": "ESC-50 ResNet-18"}],
@@ -41,8 +42,10 @@ def grade(settings: dict[str, Any], worst: float, ratio: float | None = 1.5) -> 
 GRADES = [grade({**SETTINGS, "steps": 10}, 0.7), grade({**SETTINGS, "steps": 40}, 0.9, None)]
 
 
-def details(original: list[int], robust: list[int], key: str = "clips_by_budget_step") -> dict[str, Any]:
-    return {"models": {"original": {key: original}, "robust": {key: robust}}}
+def details(
+    original: list[int], robust: list[int], key: str = "clips_by_budget_step", code: str | None = "c0de"
+) -> dict[str, Any]:
+    return {"code": code, "models": {"original": {key: original}, "robust": {key: robust}}}
 
 
 @pytest.mark.parametrize("key", ["clips_by_budget_step", "clips_by_rung"])
@@ -73,6 +76,13 @@ def test_changed_settings_have_no_grade(change: dict[str, Any]) -> None:
     used = details([8, 1], [9, 0])
     assert strength_of("bim_a", used, PARAMS, GRADES) is not None
     assert strength_of("bim_a", used, {**PARAMS, **change}, GRADES) is None
+
+
+def test_other_code_or_code_that_is_not_known_has_no_grade() -> None:
+    assert strength_of("bim_a", details([9, 0], [9, 0]), PARAMS, GRADES) is not None
+    assert strength_of("bim_a", details([9, 0], [9, 0], code="0ther"), PARAMS, GRADES) is None
+    assert strength_of("bim_a", details([9, 0], [9, 0], code=None), PARAMS, GRADES) is None
+    assert strength_of("bim_a", {"models": details([9, 0], [9, 0])["models"]}, PARAMS, GRADES) is None
 
 
 def test_a_record_without_details_or_with_a_step_that_was_not_graded_has_none() -> None:
@@ -124,6 +134,7 @@ def test_the_attacks_say_that_deepfool_is_weak_and_by_how_much(
     params = record["params"]
     params["attacks"] = {"deepfool": PARAMS_FILE["attacks"]["deepfool"]}
     record["attacks"] = {"deepfool": record["attacks"]["bim_a"]}
+    record["attacks"]["deepfool"]["code"] = "c0de"
     record["rho"]["comparable"] = ["deepfool"]
     macro = _environment([FOLDER / "templates"]).from_string(
         '{% from "attacks.html" import attacks %}{{ attacks(cell) }}'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +19,10 @@ from advaudio.robustness.fooling_curve import (
     mean_perturbation,
 )
 from advaudio.robustness.headline import StatisticsSettings, detailed_metrics, headline_metrics
+from advaudio.robustness.likeness import changes_in_decibels
+from advaudio.robustness.outputs import write_statistics
 from advaudio.robustness.rho import perturbations, rho, rho_over_attacks
-from advaudio.robustness.worst_case import worst_case
+from advaudio.robustness.worst_case import strongest_bounds, summary_of_bounds, worst_case
 
 INF, NAN = np.inf, np.nan
 
@@ -178,3 +182,63 @@ def test_worst_case_takes_any_attack_that_wins() -> None:
     assert result["robust"]["fooling_rate_under_bound"] == 0.5
     assert result["robust"]["accuracy_under_bound"] == 0.5
     assert result["robust"]["mean_l2"] == pytest.approx((2 + 10 + 10) / 3)
+
+
+def test_strongest_bound_is_the_smallest_of_the_attacks_of_one_norm() -> None:
+    tables = {
+        "bim": table([0.3, 0.2, INF, INF, NAN], [0.5, INF, 0.6, NAN, 0.7]),
+        "cwa": table([0.1, 0.1, 0.1, 0.1, NAN], [0.1, 0.1, 0.1, NAN, 0.1]),
+        "deepfool": table([0.1, 0.4, 0.5, INF, NAN], [INF, INF, 0.4, NAN, 0.9]),
+    }
+    bounds = strongest_bounds(tables, {"bim": "linf", "cwa": "l2", "deepfool": "linf"})
+    assert {norm: names for norm, (names, _) in bounds.items()} == {
+        "linf": ["bim", "deepfool"],
+        "l2": ["cwa"],
+    }
+    found = bounds["linf"][1]
+    assert perturbations(found, "original").tolist() == [0.1, 0.2, 0.5, INF]
+    assert perturbations(found, "robust").tolist() == [0.5, INF, 0.4, 0.7]
+    assert found[found["model"] == "robust"]["sample"].tolist() == [0, 1, 2, 4]
+    summary = summary_of_bounds(bounds, threshold=0.75)["linf"]
+    assert summary["attacks"] == ["bim", "deepfool"]
+    assert summary["models"]["original"] == {
+        "clips": 4,
+        "fooling_rate": 0.75,
+        "epsilon_90": 0.5,
+        "curve": {"epsilon": [0.0, 0.1, 0.2, 0.5], "fooling_rate": [0.0, 0.25, 0.5, 0.75]},
+    }
+
+
+def test_strongest_bound_is_of_the_clips_that_every_attack_attacked() -> None:
+    """On another device a clip near the boundary can count as wrong."""
+    tables = {"a": table([0.3, NAN, 0.2], [NAN] * 3), "b": table([NAN, 0.1, 0.4], [NAN] * 3)}
+    (_, found) = strongest_bounds(tables, {"a": "linf", "b": "linf"})["linf"]
+    assert found[["model", "sample", "perturbation"]].to_numpy().tolist() == [["original", 2, 0.2]]
+    nothing = summary_of_bounds({"linf": (["a", "b"], found)})["linf"]["models"]["robust"]
+    assert nothing["clips"] == 0
+    assert nothing["fooling_rate"] is None
+
+
+def test_changes_in_decibels_are_those_of_the_fooled_clips_in_order() -> None:
+    found = changes_in_decibels({"a": table([0.3, NAN, INF, 0.2], [0.5, 0.4, 0.6, INF])})
+    assert found == {"a": {"original": [0.2, 0.3], "robust": [0.4, 0.5, 0.6]}}
+
+
+def test_the_strongest_bounds_are_written_beside_the_curves(tmp_path: Path) -> None:
+    results = {
+        name: AttackResults(table(original, [0.5, 0.6]), "linf", [{"steps": 1}])
+        for name, original in (("a", [0.1, 0.4]), ("b", [0.2, 0.3]))
+    }
+    write_statistics(
+        results,
+        StatisticsSettings(bootstrap_samples=5),
+        folder=tmp_path,
+        metrics=tmp_path / "metrics",
+        mean_rho=tmp_path / "rho-mean.json",
+    )
+    assert sorted(file.name for file in (tmp_path / "fooling_curves").iterdir()) == ["a.csv", "b.csv"]
+    curve_file = pd.read_csv(tmp_path / "strongest_bounds" / "linf.csv")
+    at = curve_file.set_index("perturbation")["original"]
+    assert at[at.index < 0.1].max() == 0
+    assert set(at[(at.index > 0.1) & (at.index < 0.3)]) == {0.5}
+    assert set(at[at.index > 0.3]) == {1.0}

@@ -6,7 +6,7 @@ A cell is read from a tree of files (see `sources`) or from a *record*, one JSON
 |---|---|
 | `params` | params.yaml of the run |
 | `training` | `original` and `robust`: metrics/train.json and metrics/train_fgsm.json |
-| `attacks` | name of each attack → outputs/robustness/<name>/details.json; of a tree without outputs/ just its `metrics`; empty if only the trainings were run |
+| `attacks` | name of each attack → outputs/robustness/<name>/details.json, and the `code` of outputs/attacks/<name>/attack.json; of a tree without outputs/ just its `metrics`; empty if only the trainings were run |
 | `rho` | outputs/robustness/rho.json; of a tree without outputs/ just its `mean` |
 | `clips` | outputs/robustness/clips.json (see `advaudio.robustness.recordings.clips_of`): sample and recording of every attacked clip, and its perturbations; records of before 2026-12 have none |
 | `masking` | outputs/masking.json, if there is one |
@@ -16,12 +16,12 @@ A cell is read from a tree of files (see `sources`) or from a *record*, one JSON
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from advaudio.attack_interface.clip_results import MODELS
+from advaudio.attack_interface.clip_results import ABOUT, MODELS
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.metric_names import PGD_ACCURACY_AT
 from advaudio.core.metrics_file import all_metrics
@@ -56,6 +56,37 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """Root-mean-square change of the spectrogram in dB over the fooled clips: the median; each clip's, if known."""
+
+    median: float
+    values: Sequence[float] | None
+
+
+@dataclass(frozen=True)
+class StrongestBound:
+    """Of each clip the smallest perturbation that any attack of one norm found.
+
+    Attributes
+    ----------
+    norm
+        `linf`, `l2` or `l0`.
+    attacks
+        Those of the norm.
+    fooling_rate, epsilon_90
+        Of the original model, by any of them; ε₉₀ is None where the threshold was not reached.
+    curves
+        Model → its fooling curve.
+    """
+
+    norm: str
+    attacks: Sequence[str]
+    fooling_rate: Estimate | None
+    epsilon_90: Estimate | None
+    curves: Mapping[str, Curve]
+
+
+@dataclass(frozen=True)
 class AttackResult:
     """One attack on both models; what is not known is None.
 
@@ -75,8 +106,10 @@ class AttackResult:
         The other readings of ρ by name (see `advaudio.robustness.rho.READINGS`); empty in earlier records.
     reached
         Model → whether its fooling rate reached the threshold.
-    decibels
-        Median over the fooled clips of the original model of the spectrogram's root-mean-square change.
+    clips
+        Model → how many clips the attack fooled, and how many it attacked.
+    changes
+        Model → how much its adversarial examples change the spectrogram, where any clip was fooled.
     curves
         Model → its fooling curve.
     cost
@@ -94,7 +127,8 @@ class AttackResult:
     rho: Estimate | None
     readings: Mapping[str, Estimate | None]
     reached: Mapping[str, bool]
-    decibels: float | None
+    clips: Mapping[str, tuple[int, int]]
+    changes: Mapping[str, Changes]
     curves: Mapping[str, Curve]
     cost: Mapping[str, Mapping[str, float]]
     strength: Strength | None
@@ -117,6 +151,8 @@ class Cell:
         Table III).
     rho_l2
         ρ with the L2 norm for every attack.
+    strongest
+        The strongest bound known in each norm; none in records made before it was kept.
     """
 
     name: str
@@ -127,6 +163,7 @@ class Cell:
     robust_within_bound: Estimate | None
     rho: Estimate | None
     rho_l2: float | None
+    strongest: Sequence[StrongestBound]
 
     @property
     def params(self) -> Mapping[str, Any]:
@@ -221,6 +258,10 @@ def read_record(source: Source) -> Record:
     else:
         record["rho"] = need_json(source, rho)
         record["attacks"] = {name: need_json(source, details.format(attack=name)) for name in names}
+        if not earlier:
+            for name in names:
+                about = need_json(source, f"outputs/attacks/{name}/{ABOUT}", "norm")
+                record["attacks"][name]["code"] = about.get("code")
     kept = {"clips": None if earlier else find_json(source, CLIPS), "masking": find_json(source, MASKING)}
     return record | {key: content for key, content in kept.items() if content is not None}
 
@@ -253,7 +294,11 @@ def cell_of(record: Record, name: str) -> Cell:
     try:
         grades = read_grades()
         attacks = {
-            attack: _attack(details, strength_of(attack, details, record["params"], grades))
+            attack: _attack(
+                details,
+                strength_of(attack, details, record["params"], grades),
+                _changes(details, record["rho"].get("decibels_rms", {}).get(attack), record["params"]),
+            )
             for attack, details in record["attacks"].items()
         }
         clips = _test_clips(record)
@@ -271,6 +316,7 @@ def cell_of(record: Record, name: str) -> Cell:
             }
             for model in MODELS
         }
+        strongest = [_strongest(norm, found) for norm, found in rho.get("strongest_bounds", {}).items()]
         mean_rho = None
         if rho["mean"] is not None:
             comparable = mean(attacks[attack].rho for attack in rho.get("comparable", ()))
@@ -291,6 +337,7 @@ def cell_of(record: Record, name: str) -> Cell:
         ),
         rho=mean_rho,
         rho_l2=rho.get("mean_l2"),
+        strongest=strongest,
     )
 
 
@@ -338,7 +385,9 @@ def _accuracy(value: float, clips: int | None) -> Estimate:
     return Estimate(float(value)) if clips is None else share_of_clips(float(value), clips)
 
 
-def _attack(details: Mapping[str, Any], strength: Strength | None) -> AttackResult:
+def _attack(
+    details: Mapping[str, Any], strength: Strength | None, changes: Mapping[str, Changes]
+) -> AttackResult:
     metrics, intervals = details["metrics"], details.get("intervals_95", {})
     models = details.get("models", {})
 
@@ -351,7 +400,6 @@ def _attack(details: Mapping[str, Any], strength: Strength | None) -> AttackResu
         # Without details: ε₉₀ exists exactly where the threshold was reached.
         reached = {"original": metrics["epsilon_90"] is not None}
     bounded = reached.get("original", False)
-    change = models["original"]["perturbation"]["decibels_rms"] if models else None
     return AttackResult(
         norm=details.get("norm"),
         fooling_rate=estimate("fooling_rate"),
@@ -362,7 +410,8 @@ def _attack(details: Mapping[str, Any], strength: Strength | None) -> AttackResu
         rho=estimate("rho"),
         readings={name: estimate(name) for name in READINGS if name in metrics},
         reached=reached,
-        decibels=None if change is None else float(change["median"]),
+        clips={model: (own["clips_fooled"], own["clips_attacked"]) for model, own in models.items()},
+        changes=changes,
         curves={
             model: Curve(own["curve"]["epsilon"], own["curve"]["fooling_rate"])
             for model, own in models.items()
@@ -372,4 +421,53 @@ def _attack(details: Mapping[str, Any], strength: Strength | None) -> AttackResu
             for model, own in models.items()
         },
         strength=strength,
+    )
+
+
+def _changes(
+    details: Mapping[str, Any], kept: Mapping[str, Sequence[float]] | None, params: Mapping[str, Any]
+) -> dict[str, Changes]:
+    """Model → changes in dB; each clip's are known where the record keeps them, or a fooling curve tells them."""
+    found = {}
+    for model, own in details.get("models", {}).items():
+        change = own["perturbation"]["decibels_rms"]
+        if change is not None:
+            values = _from_curve(details, own, params) if kept is None else kept[model]
+            found[model] = Changes(float(change["median"]), values)
+    return found
+
+
+def _from_curve(
+    details: Mapping[str, Any], own: Mapping[str, Any], params: Mapping[str, Any]
+) -> list[float] | None:
+    """The changes in dB that a fooling curve in the L2 norm tells; None for other norms.
+
+    Where a picture is the spectrogram alone, the root-mean-square change is the L2 norm times a constant, so the
+    constant is the ratio of their medians.
+    """
+    if details.get("norm") != "l2" or "tonnetz" in params["representation"]:
+        return None
+    norms = own["perturbation"]["l2"]
+    if not norms["median"]:
+        return None
+    constant = own["perturbation"]["decibels_rms"]["median"] / norms["median"]
+    values: list[float] = []
+    for epsilon, rate in zip(own["curve"]["epsilon"], own["curve"]["fooling_rate"], strict=True):
+        values += [constant * epsilon] * (round(rate * own["clips_attacked"]) - len(values))
+    return values
+
+
+def _strongest(norm: str, found: Mapping[str, Any]) -> StrongestBound:
+    models = found["models"]
+    original = models["original"]
+    rate, epsilon = original["fooling_rate"], original["epsilon_90"]
+    return StrongestBound(
+        norm=norm,
+        attacks=found["attacks"],
+        fooling_rate=None if rate is None else share_of_clips(rate, original["clips"]),
+        epsilon_90=None if epsilon is None else Estimate(epsilon),
+        curves={
+            model: Curve(own["curve"]["epsilon"], own["curve"]["fooling_rate"])
+            for model, own in models.items()
+        },
     )

@@ -56,21 +56,24 @@ def strength_of(
 ) -> Strength | None:
     """The grade of an attack as a cell ran it; None where one of the budget steps that it used has none.
 
-    A grade holds for settings that are the same to the last one, the file of the class among them. Clips that one step
+    A grade holds for settings that are the same to the last one, and for the code of the class that was graded. Records
+    that do not say which code they are of have none. Clips that one step
     of the budget schedule does not fool get the next, so that all steps count at which a clip was last attacked, on
     either model, and the least favourable is the attack's.
 
     Parameters
     ----------
     details
-        outputs/robustness/<attack>/details.json.
+        Of the attack in a cell's record.
     params
         params.yaml of the run.
     grades
         See `read_grades`.
     """
+    code = details.get("code")
+    alike = [grade for grade in grades if code is not None and grade["code"] == code]
     used = _settings_used(attack, details, params)
-    found = [_grade(settings, grades) for settings in used]
+    found = [_grade(settings, alike) for settings in used]
     known = [grade for grade in found if grade is not None]
     if not known or len(known) < len(found):
         return None

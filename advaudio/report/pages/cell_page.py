@@ -23,7 +23,7 @@ from advaudio.report.cells.grid import build_grid
 from advaudio.report.cells.paper import BOLD_CELLS, BoldCell
 from advaudio.report.cells.sources import Folder, Source, need_json, need_table, origin
 from advaudio.report.pages import figures
-from advaudio.report.pages.curves import Chart, fooling_charts
+from advaudio.report.pages.curves import Chart, fooling_charts, strongest_charts
 from advaudio.report.pages.examples import ExampleFigure, example_figure
 from advaudio.report.pages.listening import Listening, listening
 from advaudio.report.pages.masking import Masking, masking_of
@@ -89,7 +89,9 @@ class CellPage:
     learning_curves
         Drawn, of both models.
     charts
-        Fooling curves.
+        Fooling curves of the attacks.
+    strongest
+        Fooling curves of the strongest bounds known.
     examples
         None where no attack fooled the original model on a kept clip.
     masking
@@ -103,6 +105,7 @@ class CellPage:
     trainings: Mapping[str, Training]
     learning_curves: str
     charts: Sequence[Chart]
+    strongest: Sequence[Chart]
     examples: ExampleFigure | None
     listening: Listening
     masking: Masking | None
@@ -143,6 +146,7 @@ def gather(params: dict[str, Any], files: Files) -> CellPage:
         trainings={model: _training(source, cell, model, names) for model in TRAININGS},
         learning_curves=_learning_curves(source),
         charts=fooling_charts(cell),
+        strongest=strongest_charts(cell),
         examples=example_figure(kept, read_layout(files.pictures), names, cell),
         listening=listening(kept, lambda: ClipStore.open(files.augmented), content, names),
         masking=masking_of(cell.record),

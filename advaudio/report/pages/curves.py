@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from advaudio.report.cells.cell import AttackResult, Cell, Curve
-from advaudio.report.cells.words import norm_unit, number, percent
+from advaudio.report.cells.cell import AttackResult, Cell, Curve, StrongestBound
+from advaudio.report.cells.words import attack_name, norm_name, norm_unit, number, percent
 
 WIDTH, HEIGHT = 340, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 328, 10, 184
@@ -18,10 +18,12 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 328, 10, 184
 
 @dataclass(frozen=True)
 class Chart:
-    """One attack's curves, in the units of the drawing (y points down).
+    """The curves of one attack or bound, in the units of the drawing (y points down).
 
     Attributes
     ----------
+    title
+        In words.
     lines
         Model and SVG path.
     threshold
@@ -30,8 +32,8 @@ class Chart:
         JSON for the page's script: the same curves in perturbation and fooling rate.
     """
 
-    attack: str
-    result: AttackResult
+    title: str
+    result: AttackResult | StrongestBound
     x_ticks: Sequence[tuple[float, str]]
     y_ticks: Sequence[tuple[float, str]]
     lines: Sequence[tuple[str, str]]
@@ -48,14 +50,18 @@ class Chart:
 def fooling_charts(cell: Cell, *, corners: int = 400) -> list[Chart]:
     """A chart for each attack whose curves are known; of a longer curve so many corners are kept."""
     return [
-        _chart(
-            name,
-            result,
-            cell.threshold,
-            {model: thin(curve, corners) for model, curve in result.curves.items()},
-        )
+        _chart(attack_name(name), result, cell.threshold, corners)
         for name, result in cell.attacks.items()
         if result.curves
+    ]
+
+
+def strongest_charts(cell: Cell, *, corners: int = 400) -> list[Chart]:
+    """A chart of the strongest bound known in each norm of two attacks or more: one attack's own curve is its bound."""
+    return [
+        _chart(f"Any {norm_name(bound.norm)} attack", bound, cell.threshold, corners)
+        for bound in cell.strongest
+        if len(bound.attacks) > 1
     ]
 
 
@@ -67,11 +73,12 @@ def thin(curve: Curve, corners: int) -> Curve:
     return Curve([curve.epsilon[row] for row in kept], [curve.fooling_rate[row] for row in kept])
 
 
-def _chart(name: str, result: AttackResult, threshold: float, curves: Mapping[str, Curve]) -> Chart:
+def _chart(title: str, result: AttackResult | StrongestBound, threshold: float, corners: int) -> Chart:
+    curves = {model: thin(curve, corners) for model, curve in result.curves.items()}
     largest = max((curve.epsilon[-1] for curve in curves.values() if curve.epsilon), default=0.0) or 1.0
     ticks = [tick for tick in MaxNLocator(5).tick_values(0, largest) if 0 <= tick <= largest]
     return Chart(
-        attack=name,
+        title=title,
         result=result,
         x_ticks=[(round(_across(tick, largest), 1), number(float(tick))) for tick in ticks],
         y_ticks=[(round(_up(rate), 1), percent(rate, 0)) for rate in (0, 0.25, 0.5, 0.75, 1)],

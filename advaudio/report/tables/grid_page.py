@@ -17,7 +17,7 @@ from advaudio.report.cells.paper import REPRESENTATION_NAMES
 from advaudio.report.cells.sources import Source, find_json
 from advaudio.report.cells.words import attack_name, representation_name
 from advaudio.report.pages import figures
-from advaudio.report.pages.curves import Chart, fooling_charts
+from advaudio.report.pages.curves import Chart, fooling_charts, strongest_charts
 from advaudio.report.pages.listening import Listening, listening
 from advaudio.report.pages.masking import Masking, masking_of
 from advaudio.report.pages.page import render
@@ -36,10 +36,11 @@ CLIPS = "data/augmented"
 
 @dataclass(frozen=True)
 class CellEntry:
-    """A cell among many: its fooling curves, and its checks for hidden gradients if they were run."""
+    """A cell among many: its fooling curves, the strongest bounds, and its checks for hidden gradients if run."""
 
     cell: Cell
     charts: Sequence[Chart]
+    strongest: Sequence[Chart]
     masking: Masking | None
 
 
@@ -146,7 +147,12 @@ def grid_page(
         heard=_heard([*compared, *grid.cells], sources, examples),
         splits=split_rows(all_cells),
         entries=[
-            CellEntry(cell, fooling_charts(cell, corners=CORNERS), masking_of(cell.record))
+            CellEntry(
+                cell,
+                fooling_charts(cell, corners=CORNERS),
+                strongest_charts(cell, corners=CORNERS),
+                masking_of(cell.record),
+            )
             for cell in grid.cells
         ],
         provenance=[key for key in PROVENANCE if any(key in cell.record for cell in grid.cells)],

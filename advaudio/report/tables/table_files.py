@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from advaudio.report.cells import words
-from advaudio.report.cells.claims import Claim, Part
+from advaudio.report.cells.claims import Case, Claim, Part
 from advaudio.report.cells.estimates import Estimate
 from advaudio.report.cells.grid import Grid
 from advaudio.report.cells.words import plural
@@ -53,31 +53,45 @@ def markdown(tables: Sequence[ResultTable], claims: Sequence[Claim], grid: Grid)
     lines += [*_markdown_row(["claim", "verdict", "evidence"]), "|---|---|---|"]
     for claim in claims:
         lines += _markdown_row(
-            [f"({claim.letter}) {claim.text}", f"**{claim.verdict}**", " ".join(map(evidence, claim.parts))]
+            [
+                f"({claim.letter}) {claim.text}",
+                f"**{claim.verdict}**",
+                " ".join(evidence(claim, part) for part in claim.parts),
+            ]
         )
     if grid.left_out:
         lines += ["", "## Left out", "", *(f"- {name}: {why}" for name, why in grid.left_out)]
     return "\n".join(lines) + "\n"
 
 
-def evidence(part: Part) -> str:
-    """The numbers behind the verdict on a part of a claim, in a sentence."""
+def evidence(claim: Claim, part: Part) -> str:
+    """The numbers behind the verdict on a part of a claim, in a few sentences."""
     if not part.cases:
         return f"{part.statement}: no cell to tell from."
 
     def margin(estimate: Estimate | None) -> str:
         return words.with_interval(estimate, part.digits, part.scale) + part.unit
 
-    against = part.against
+    def named(opening: str, cases: Sequence[Case]) -> str:
+        if not cases:
+            return ""
+        first = "; ".join(f"{case.name} ({margin(case.margin)})" for case in cases[:MOST_CASES_NAMED])
+        more = len(cases) - MOST_CASES_NAMED
+        return f" {opening}: {first}" + (f"; and {more} more." if more > 0 else ".")
+
     text = (
-        f"{part.statement}: true of {len(part.cases) - len(against)} of {plural(len(part.cases), 'case')}; margin "
+        f"{part.statement}: true of {part.true_cases} of {plural(len(part.cases), 'case')}; margin "
         f"{margin(part.mean_margin)} on average."
     )
-    if not against:
-        return text
-    named = "; ".join(f"{case.name} ({margin(case.margin)})" for case in against[:MOST_CASES_NAMED])
-    more = len(against) - MOST_CASES_NAMED
-    return f"{text} Not true of: {named}" + (f"; and {more} more." if more > 0 else ".")
+    if part.average:
+        return text + named("The average alone counts. On the other side", part.other_side)
+    refuting, unknown = claim.refuting_cases(part), part.without_interval
+    text += named("Against it after Holm's correction", refuting)
+    text += named("Undecided after Holm's correction", part.undecided(refuting))
+    if unknown:
+        text += f" No interval is known for {plural(len(unknown), 'case')}, which count in the average alone."
+        text += named("Of these on the other side", [case for case in unknown if case.margin.value < 0])
+    return text
 
 
 def latex(tables: Sequence[ResultTable]) -> str:
