@@ -1,5 +1,6 @@
 """Every statistic of the attacks: fooling curves, ε₉₀, AUC and intervals of each, ρ and the worst case over all."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from advaudio.attack_interface.clip_results import read_attack_results
@@ -7,11 +8,13 @@ from advaudio.core.command_line import run
 from advaudio.core.params import read_params
 from advaudio.robustness.headline import StatisticsSettings
 from advaudio.robustness.outputs import write_statistics
+from advaudio.robustness.recordings import read_recordings, with_recordings
 
 
 def main(
     params: Path = Path("params.yaml"),
     attacks: Path = Path("outputs/attacks"),
+    clips: Path = Path("data/augmented/clips.csv"),
     outputs: Path = Path("outputs/robustness"),
     metrics: Path = Path("metrics/attacks"),
     mean_rho: Path = Path("metrics/rho.json"),
@@ -24,7 +27,11 @@ def main(
         bootstrap_samples=chosen.evaluation.bootstrap_samples,
         seed=chosen.seed,
     )
-    finished = {name: read_attack_results(attacks / name) for name in chosen.attacks}
+    sources = read_recordings(clips)
+    finished = {}
+    for name in chosen.attacks:
+        results = read_attack_results(attacks / name)
+        finished[name] = replace(results, table=with_recordings(results.table, sources, clips))
     write_statistics(finished, settings, folder=outputs, metrics=metrics, mean_rho=mean_rho)
 
 

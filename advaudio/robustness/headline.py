@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +10,16 @@ import pandas as pd
 
 from advaudio.attack_interface.clip_results import MODELS, AttackResults
 from advaudio.robustness.fooling_curve import (
-    Array,
     area_under_curve,
     curve,
     epsilon_at,
     fooling_rate,
     mean_perturbation,
 )
-from advaudio.robustness.intervals import bootstrap_interval
-from advaudio.robustness.rho import both_reach, perturbations, reaches, rho
-
-Statistic = Callable[[Array, Array], float | None]
+from advaudio.robustness.intervals import Recordings
+from advaudio.robustness.pair import Pair
+from advaudio.robustness.recordings import RECORDING
+from advaudio.robustness.rho import both_reach, paired, perturbations, reaches, readings, rho
 
 HEADLINE = {
     "fooling_rate": "fooling_rate",
@@ -45,7 +43,7 @@ class StatisticsSettings:
     auc_epsilon_factor
         The area under the curves ends at the bound times this.
     bootstrap_samples
-        Draws of the clips for the 95 % intervals.
+        Draws of the recordings for the 95 % intervals.
     seed
         Seed of those draws.
     """
@@ -54,17 +52,6 @@ class StatisticsSettings:
     auc_epsilon_factor: float = 2.0
     bootstrap_samples: int = 1000
     seed: int = 0
-
-
-def bound_of(original: Array, threshold: float) -> float | None:
-    """The bound of Tables I and II: the original model's ε at the threshold.
-
-    Where the attack never reached the threshold: the largest perturbation that fooled it, or None.
-    """
-    epsilon = epsilon_at(original, threshold)
-    if epsilon is None and np.isfinite(original).any():
-        return float(original[np.isfinite(original)].max())
-    return epsilon
 
 
 def headline_metrics(table: pd.DataFrame, settings: StatisticsSettings) -> dict[str, float | None]:
@@ -81,29 +68,35 @@ def headline_metrics(table: pd.DataFrame, settings: StatisticsSettings) -> dict[
         `fooling_rate`, `auc`, `epsilon_90`, `mean_perturbation` of the original model;
         `robust_fooling_rate`, `robust_auc`, `robust_epsilon_90`, `robust_mean_perturbation` of the robust;
         `robust_fooling_rate_under_bound` (Table II) and `rho` (Eq. 14; None unless the attack reaches the
-        threshold on both models). Rates from 0 to 1, perturbations in the attack's own norm.
+        threshold on both models), with its other readings (see `rho.readings`). Rates from 0 to 1, perturbations
+        in the attack's own norm. An attack without ε₉₀ has no bound: areas, and the rate within it, are None.
     """
     original, robust = perturbations(table, "original"), perturbations(table, "robust")
-    metrics = {name: value(original, robust) for name, value in _statistics(settings).items()}
-    return metrics if both_reach(original, robust, settings.threshold) else {**metrics, "rho": None}
+    threshold, factor = settings.threshold, settings.auc_epsilon_factor
+    bound = epsilon_at(original, threshold)
+    both = both_reach(original, robust, threshold)
+    return {
+        "fooling_rate": fooling_rate(original),
+        "auc": None if bound is None else area_under_curve(original, bound * factor),
+        "epsilon_90": bound,
+        "mean_perturbation": mean_perturbation(original),
+        "robust_fooling_rate": fooling_rate(robust),
+        "robust_auc": None if bound is None else area_under_curve(robust, bound * factor),
+        "robust_epsilon_90": epsilon_at(robust, threshold),
+        "robust_mean_perturbation": mean_perturbation(robust),
+        "robust_fooling_rate_under_bound": None if bound is None else fooling_rate(robust, bound),
+        "rho": rho(original, robust) if both else None,
+        **readings(*paired(table), threshold),
+    }
 
 
 def detailed_metrics(results: AttackResults, settings: StatisticsSettings) -> dict[str, Any]:
     """Everything about one attack: intervals, cost, decibels, budget used, other norms, curves."""
     table, threshold = results.table, settings.threshold
     original, robust = perturbations(table, "original"), perturbations(table, "robust")
-    intervals: dict[str, list[float] | None] = {}
-    for name, value in _statistics(settings).items():
-        interval = bootstrap_interval(
-            _paired(table, value),
-            table["sample"].nunique(),
-            samples=settings.bootstrap_samples,
-            seed=settings.seed,
-        )
-        intervals[name] = None if interval is None else list(interval)
     metrics = headline_metrics(table, settings)
-    if metrics["rho"] is None:
-        intervals["rho"] = None
+    pair = _pair(table, settings)
+    intervals = pair.intervals(metrics, samples=settings.bootstrap_samples, seed=settings.seed)
     return {
         "norm": results.norm,
         "threshold": threshold,
@@ -111,9 +104,12 @@ def detailed_metrics(results: AttackResults, settings: StatisticsSettings) -> di
             "original": reaches(original, threshold),
             "robust": reaches(robust, threshold),
         },
-        "bound": bound_of(original, threshold),
         "metrics": metrics,
-        "intervals_95": intervals,
+        "intervals_95": {name: None if ends is None else list(ends) for name, ends in intervals.items()},
+        "intervals_over": {
+            "unit": "recordings" if RECORDING in table else "clips",
+            "count": pair.recordings.count,
+        },
         "rho_l2": None
         if metrics["rho"] is None
         else rho(perturbations(table, "original", "l2"), perturbations(table, "robust", "l2")),
@@ -121,47 +117,16 @@ def detailed_metrics(results: AttackResults, settings: StatisticsSettings) -> di
     }
 
 
-def _statistics(settings: StatisticsSettings) -> dict[str, Statistic]:
-    threshold, factor = settings.threshold, settings.auc_epsilon_factor
-
-    def area(which: int) -> Statistic:
-        def value(original: Array, robust: Array) -> float | None:
-            bound = bound_of(original, threshold)
-            return None if bound is None else area_under_curve((original, robust)[which], bound * factor)
-
-        return value
-
-    def under_bound(original: Array, robust: Array) -> float | None:
-        bound = bound_of(original, threshold)
-        return None if bound is None else fooling_rate(robust, bound)
-
-    return {
-        "fooling_rate": lambda original, robust: fooling_rate(original),
-        "auc": area(0),
-        "epsilon_90": lambda original, robust: epsilon_at(original, threshold),
-        "mean_perturbation": lambda original, robust: mean_perturbation(original),
-        "robust_fooling_rate": lambda original, robust: fooling_rate(robust),
-        "robust_auc": area(1),
-        "robust_epsilon_90": lambda original, robust: epsilon_at(robust, threshold),
-        "robust_mean_perturbation": lambda original, robust: mean_perturbation(robust),
-        "robust_fooling_rate_under_bound": under_bound,
-        "rho": rho,
-    }
-
-
-def _paired(table: pd.DataFrame, statistic: Statistic) -> Callable[[Array], float | None]:
-    """The statistic of drawn clips: a clip brings its results on both models."""
-    by_model = []
-    order = table["sample"].drop_duplicates()
-    for model in MODELS:
-        rows = table[table["model"] == model].set_index("sample")["perturbation"]
-        by_model.append(rows.reindex(order).to_numpy(dtype=float))
-
-    def value(drawn: Array) -> float | None:
-        original, robust = (values[drawn] for values in by_model)
-        return statistic(original[~np.isnan(original)], robust[~np.isnan(robust)])
-
-    return value
+def _pair(table: pd.DataFrame, settings: StatisticsSettings) -> Pair:
+    """Both models' clips, those of one recording together; without recordings each clip is its own."""
+    if RECORDING in table:
+        table = table.sort_values(RECORDING, kind="stable")
+        clips = table.drop_duplicates("sample")[RECORDING].to_numpy()
+        codes = np.unique(clips, return_inverse=True)[1]
+    else:
+        codes = np.arange(table["sample"].nunique())
+    original, robust = paired(table)
+    return Pair(original, robust, Recordings(codes), settings.threshold, settings.auc_epsilon_factor)
 
 
 def _model_details(results: AttackResults, model: str) -> dict[str, Any]:

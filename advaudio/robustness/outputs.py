@@ -16,7 +16,8 @@ from advaudio.robustness.black_box import white_box_beats_black_box
 from advaudio.robustness.fooling_curve import fooling_rate
 from advaudio.robustness.headline import HEADLINE, StatisticsSettings, detailed_metrics
 from advaudio.robustness.likeness import changes_in_decibels
-from advaudio.robustness.rho import perturbations, rho_over_attacks
+from advaudio.robustness.recordings import clips_of
+from advaudio.robustness.rho import READINGS, perturbations, rho_over_attacks
 from advaudio.robustness.worst_case import (
     strongest_bounds,
     summary_of_bounds,
@@ -27,6 +28,7 @@ DETAILS = "details.json"
 FOOLING_CURVES = "fooling_curves"
 STRONGEST = "strongest_bounds"
 RHO = "rho.json"
+CLIPS = "clips.json"
 CURVE_POINTS = 101
 
 SHOWN = ("fooling_rate", "epsilon_90", "robust_fooling_rate", "rho")
@@ -46,19 +48,20 @@ def write_statistics(
     - `<name>/details.json`: every figure with its interval, costs, budgets (see `headline.detailed_metrics`).
     - `fooling_curves/<name>.csv`: fooling rates of both models on a grid of perturbations, for plots.
     - `strongest_bounds/<norm>.csv`: the same of each clip's smallest perturbation by any attack of that norm.
+    - `clips.json`: what a record keeps of each clip (see `recordings.clips_of`).
     - `rho.json`: ρ of each attack and over all, the worst case, the strongest bounds, the clips' changes in dB, and
       the comparison with black-box attacks.
 
     Parameters
     ----------
     attacks
-        Name of each attack to what it found.
+        Name of each attack to what it found, with recordings (see `recordings.with_recordings`) if they are known.
     folder
         Where those go.
     metrics
         Folder of one file for each attack: the headline figures, the same names for every attack.
     mean_rho
-        File of the one figure over all attacks.
+        File of ρ, the mean over the attacks, in each of its readings.
     """
     for name, results in attacks.items():
         details = detailed_metrics(results, settings)
@@ -78,7 +81,9 @@ def write_statistics(
         "white_box_beats_black_box": white_box_beats_black_box(tables),
     }
     write_json(folder / RHO, {**asdict(summary), **together})
-    write_metrics(mean_rho, {"rho": summary.mean}, shown=["rho"])
+    write_json(folder / CLIPS, clips_of(tables))
+    others = {name: getattr(summary, name).mean for name in READINGS}
+    write_metrics(mean_rho, {"rho": summary.mean, **others}, shown=["rho"])
 
 
 def curve_on_grid(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,9 @@
-"""ρ (Eq. 14 of the paper): how much farther an adversary must go on the adversarially trained model."""
+"""ρ: how much farther an adversary must go on the adversarially trained model.
+
+Eq. 14 of the paper is `rho`. Where an attack fools 90 to 100 % of the clips, the hardest ones leave its means, and not
+equally many on both sides. Three other readings of the same clips do not have that fault: `rho_equal_shares`,
+`rho_median`, and `rho_common`, which is of the same clips on both sides.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from advaudio.robustness.fooling_curve import Array, fooling_rate, mean_perturbation
+from advaudio.attack_interface.clip_results import MODELS
+from advaudio.robustness.fooling_curve import (
+    Array,
+    fooling_rate,
+    mean_of_easiest,
+    mean_perturbation,
+)
+
+READINGS = ("rho_equal_shares", "rho_median", "rho_common")
+"""Readings of ρ beside the paper's."""
 
 
 def rho(original: Array, robust: Array) -> float | None:
@@ -31,6 +45,50 @@ def rho(original: Array, robust: Array) -> float | None:
     return after / before
 
 
+def rho_equal_shares(original: Array, robust: Array) -> float | None:
+    """ρ over equal shares of each model's clips: the easiest ones, as many as the attack fools on both.
+
+    The share is the smaller of both fooling rates. At 1 on both models this is `rho`. Parameters and None as there.
+    """
+    rates = fooling_rate(original), fooling_rate(robust)
+    if rates[0] is None or rates[1] is None:
+        return None
+    before, after = (mean_of_easiest(values, min(rates[0], rates[1])) for values in (original, robust))
+    return None if before is None or after is None or before == 0 else after / before
+
+
+def rho_median(original: Array, robust: Array) -> float | None:
+    """Ratio of the medians over all clips, a failure being infinite; otherwise as `rho`.
+
+    None unless the attack fools more than half of the clips of each model.
+    """
+    rates = fooling_rate(original), fooling_rate(robust)
+    if rates[0] is None or rates[1] is None or min(rates[0], rates[1]) <= 0.5:
+        return None
+    before, after = float(np.median(original)), float(np.median(robust))
+    return None if before == 0 else after / before
+
+
+def rho_common(original: Array, robust: Array) -> float | None:
+    """`rho_equal_shares` of the clips that both models classify correctly.
+
+    Parameters
+    ----------
+    original, robust
+        Perturbations of the same clips in the same order, NaN where the model is wrong without an attack.
+    """
+    both = ~np.isnan(original) & ~np.isnan(robust)
+    return rho_equal_shares(original[both], robust[both])
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Another reading of ρ: of each attack, None where it is undefined; and the mean over the comparable ones."""
+
+    by_attack: dict[str, float | None]
+    mean: float | None
+
+
 @dataclass(frozen=True)
 class RhoSummary:
     """ρ of each attack, and their means.
@@ -46,6 +104,8 @@ class RhoSummary:
         perturbations are of different shares of the clips.
     mean, mean_l2
         Averages over the comparable attacks; None without any.
+    rho_equal_shares, rho_median, rho_common
+        The other readings, each averaged over the same attacks. The median is of attacks below the threshold too.
     """
 
     by_attack: dict[str, float | None]
@@ -53,6 +113,9 @@ class RhoSummary:
     comparable: list[str]
     mean: float | None
     mean_l2: float | None
+    rho_equal_shares: Reading
+    rho_median: Reading
+    rho_common: Reading
 
 
 def rho_over_attacks(tables: Mapping[str, pd.DataFrame], *, threshold: float = 0.9) -> RhoSummary:
@@ -67,6 +130,7 @@ def rho_over_attacks(tables: Mapping[str, pd.DataFrame], *, threshold: float = 0
     """
     own: dict[str, float | None] = {}
     in_l2: dict[str, float | None] = {}
+    others: dict[str, dict[str, float | None]] = {name: {} for name in READINGS}
     comparable = []
     for name, table in tables.items():
         original, robust = perturbations(table, "original"), perturbations(table, "robust")
@@ -75,7 +139,33 @@ def rho_over_attacks(tables: Mapping[str, pd.DataFrame], *, threshold: float = 0
             comparable.append(name)
             own[name] = rho(original, robust)
             in_l2[name] = rho(perturbations(table, "original", "l2"), perturbations(table, "robust", "l2"))
-    return RhoSummary(own, in_l2, comparable, _mean(own), _mean(in_l2))
+        for reading, value in readings(*paired(table), threshold).items():
+            others[reading][name] = value
+    return RhoSummary(
+        by_attack=own,
+        by_attack_l2=in_l2,
+        comparable=comparable,
+        mean=_mean(own),
+        mean_l2=_mean(in_l2),
+        **{
+            reading: Reading(values, _mean({name: values[name] for name in comparable}))
+            for reading, values in others.items()
+        },
+    )
+
+
+def readings(original: Array, robust: Array, threshold: float) -> dict[str, float | None]:
+    """Each of `READINGS` beside Eq. 14 of one attack; see `rho_common` for the parameters.
+
+    Those of means are None, as ρ is, unless the attack reaches the threshold on both models.
+    """
+    before, after = (values[~np.isnan(values)] for values in (original, robust))
+    both = both_reach(before, after, threshold)
+    return {
+        "rho_equal_shares": rho_equal_shares(before, after) if both else None,
+        "rho_median": rho_median(before, after),
+        "rho_common": rho_common(original, robust) if both else None,
+    }
 
 
 def both_reach(original: Array, robust: Array, threshold: float) -> bool:
@@ -94,6 +184,19 @@ def perturbations(table: pd.DataFrame, model: str, column: str = "perturbation")
     rows = table[(table["model"] == model) & table["perturbation"].notna()]
     values = rows[column].to_numpy(dtype=float)
     return np.where(np.isfinite(rows["perturbation"].to_numpy(dtype=float)), values, np.inf)
+
+
+def paired(table: pd.DataFrame) -> tuple[Array, Array]:
+    """Perturbations of both models in the order of the clips' first rows; NaN where a clip was not attacked."""
+    order = table["sample"].drop_duplicates()
+    original, robust = (
+        table[table["model"] == model]
+        .set_index("sample")["perturbation"]
+        .reindex(order)
+        .to_numpy(dtype=float)
+        for model in MODELS
+    )
+    return original, robust
 
 
 def aligned(tables: Mapping[str, pd.DataFrame], model: str, column: str = "perturbation") -> Array:

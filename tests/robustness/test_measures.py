@@ -9,10 +9,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from advaudio.attack_interface.clip_results import AttackResults
-from advaudio.core.errors import AdvaudioError
 from advaudio.robustness.fooling_curve import (
     area_under_curve,
     curve,
@@ -21,7 +19,6 @@ from advaudio.robustness.fooling_curve import (
     mean_perturbation,
 )
 from advaudio.robustness.headline import StatisticsSettings, detailed_metrics, headline_metrics
-from advaudio.robustness.intervals import bootstrap_interval
 from advaudio.robustness.likeness import changes_in_decibels
 from advaudio.robustness.outputs import write_statistics
 from advaudio.robustness.rho import perturbations, rho, rho_over_attacks
@@ -138,16 +135,16 @@ def test_headline_has_the_same_keys_whatever_happened() -> None:
         assert headline_metrics(case, StatisticsSettings()).keys() == usual.keys()
 
 
-def test_a_bound_that_was_never_reached_is_the_largest_that_succeeded() -> None:
+def test_an_attack_without_a_bound_has_no_figures_of_a_bound() -> None:
     case = table([0.1, 0.3, INF, INF], [0.2, 0.4, INF, INF])
-    metrics = headline_metrics(case, StatisticsSettings())
     details = detailed_metrics(
         AttackResults(case, "linf", [{"steps": 1}]), StatisticsSettings(bootstrap_samples=20)
     )
-    assert metrics["epsilon_90"] is None
     assert details["threshold_reached"] == {"original": False, "robust": False}
-    assert details["bound"] == 0.3
-    assert metrics["robust_fooling_rate_under_bound"] == 0.25
+    for name in ("epsilon_90", "auc", "robust_auc", "robust_fooling_rate_under_bound"):
+        assert details["metrics"][name] is None
+        assert details["intervals_95"][name] is None
+    assert details["metrics"]["fooling_rate"] == details["metrics"]["robust_fooling_rate"] == 0.5
 
 
 def test_details_are_plain_json() -> None:
@@ -161,27 +158,6 @@ def test_details_are_plain_json() -> None:
     assert details["models"]["original"]["clips_attacked"] == 3
     assert details["models"]["original"]["clips_fooled"] == 2
     assert details["models"]["original"]["budget_used"] == {"steps": 1}
-
-
-def test_bootstrap_agrees_with_scipy() -> None:
-    values = np.random.default_rng(0).exponential(size=200)
-    ours = bootstrap_interval(lambda drawn: float(values[drawn].mean()), 200, samples=4000, seed=1)
-    theirs = stats.bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(2)
-    ).confidence_interval
-    assert ours is not None
-    np.testing.assert_allclose(ours, [theirs.low, theirs.high], rtol=0.03)
-
-
-def test_bootstrap_is_seeded_and_refuses_nonsense() -> None:
-    def first_clip(drawn: np.ndarray) -> float:
-        return float(drawn[0])
-
-    assert bootstrap_interval(first_clip, 9, seed=3) == bootstrap_interval(first_clip, 9, seed=3)
-    assert bootstrap_interval(lambda drawn: None, 9) is None
-    assert bootstrap_interval(first_clip, 0) is None
-    with pytest.raises(AdvaudioError, match="coverage"):
-        bootstrap_interval(first_clip, 9, coverage=95)
 
 
 def test_intervals_pair_the_two_models_by_clip() -> None:

@@ -8,6 +8,7 @@ A cell is read from a tree of files (see `sources`) or from a *record*, one JSON
 | `training` | `original` and `robust`: metrics/train.json and metrics/train_fgsm.json |
 | `attacks` | name of each attack → outputs/robustness/<name>/details.json, and the `code` of outputs/attacks/<name>/attack.json; of a tree without outputs/ just its `metrics`; empty if only the trainings were run |
 | `rho` | outputs/robustness/rho.json; of a tree without outputs/ just its `mean` |
+| `clips` | outputs/robustness/clips.json (see `advaudio.robustness.recordings.clips_of`): sample and recording of every attacked clip, and its perturbations; records of before 2026-12 have none |
 | `masking` | outputs/masking.json, if there is one |
 | `what`, `command`, `commit`, `hardware`, `software`, `date`, `seconds` | where it comes from; each may be missing |
 """
@@ -29,12 +30,14 @@ from advaudio.report.cells.sources import Folder, Source, find_json, need_json, 
 from advaudio.report.cells.strengths import Strength, read_grades, strength_of
 from advaudio.report.cells.words import dataset_name, model_name, representation_name
 from advaudio.robustness.headline import HEADLINE
+from advaudio.robustness.rho import READINGS
 
 TRAININGS = {"original": "train", "robust": "train_fgsm"}
 """Model → the stage that trains it, which names its metrics and outputs."""
 
 DETAILS = "outputs/robustness/{attack}/details.json"
 RHO = "outputs/robustness/rho.json"
+CLIPS = "outputs/robustness/clips.json"
 EARLIER = {DETAILS: "outputs/attacks/{attack}/details.json", RHO: "outputs/rho.json"}
 """Where trees of earlier commits have them."""
 MASKING = "outputs/masking.json"
@@ -92,13 +95,15 @@ class AttackResult:
     norm
         `linf`, `l2` or `l0`.
     fooling_rate, epsilon_90, auc
-        Of the original model.
+        Of the original model. Without ε₉₀ there is no area either, whatever earlier records say.
     robust_within_bound
-        Fooling rate of the robust model within the original model's bound (Table II).
+        Fooling rate of the robust model within the original model's ε₉₀ (Table II); None without one.
     robust_fooling_rate
         The same without a bound.
     rho
         Eq. 14.
+    readings
+        The other readings of ρ by name (see `advaudio.robustness.rho.READINGS`); empty in earlier records.
     reached
         Model → whether its fooling rate reached the threshold.
     clips
@@ -120,6 +125,7 @@ class AttackResult:
     robust_within_bound: Estimate | None
     robust_fooling_rate: Estimate | None
     rho: Estimate | None
+    readings: Mapping[str, Estimate | None]
     reached: Mapping[str, bool]
     clips: Mapping[str, tuple[int, int]]
     changes: Mapping[str, Changes]
@@ -210,6 +216,13 @@ class Cell:
         return [name for name, result in self.attacks.items() if not result.reached.get("original", False)]
 
     @property
+    def resampled(self) -> str:
+        """What the intervals of its attacks are over: recordings, or clips where the recordings are not known."""
+        over = [details.get("intervals_over", {}) for details in self.record["attacks"].values()]
+        known = bool(over) and all(own.get("unit") == "recordings" for own in over)
+        return "recordings" if known else "clips"
+
+    @property
     def strengths_measured_on(self) -> list[str]:
         """Models on which the attacks of this cell were graded."""
         strengths = (result.strength for result in self.attacks.values())
@@ -249,8 +262,8 @@ def read_record(source: Source) -> Record:
             for name in names:
                 about = need_json(source, f"outputs/attacks/{name}/{ABOUT}", "norm")
                 record["attacks"][name]["code"] = about.get("code")
-    masking = find_json(source, MASKING)
-    return record if masking is None else {**record, "masking": masking}
+    kept = {"clips": None if earlier else find_json(source, CLIPS), "masking": find_json(source, MASKING)}
+    return record | {key: content for key, content in kept.items() if content is not None}
 
 
 def _places_of_statistics(source: Source, attack: str) -> tuple[str, str]:
@@ -386,14 +399,16 @@ def _attack(
     if reached is None:
         # Without details: ε₉₀ exists exactly where the threshold was reached.
         reached = {"original": metrics["epsilon_90"] is not None}
+    bounded = reached.get("original", False)
     return AttackResult(
         norm=details.get("norm"),
         fooling_rate=estimate("fooling_rate"),
         epsilon_90=estimate("epsilon_90"),
-        auc=estimate("auc"),
-        robust_within_bound=estimate("robust_fooling_rate_under_bound"),
+        auc=estimate("auc") if bounded else None,
+        robust_within_bound=estimate("robust_fooling_rate_under_bound") if bounded else None,
         robust_fooling_rate=estimate("robust_fooling_rate"),
         rho=estimate("rho"),
+        readings={name: estimate(name) for name in READINGS if name in metrics},
         reached=reached,
         clips={model: (own["clips_fooled"], own["clips_attacked"]) for model, own in models.items()},
         changes=changes,
