@@ -213,7 +213,7 @@ def test_masking_checks_are_put_into_words(plain_page: str) -> None:
         "yes",
         "epsilon 0.0157; steps 5, 10; fooling rate 40 %, 50 %",
     ]
-    assert own["Without a bound, is every clip fooled?"] == ["no", "fooling rate 75 %"]
+    assert own["Without a bound, is nearly every clip fooled?"] == ["no", "fooling rate 75 %"]
     assert own["Does another library's attack add little?"][0] == "not run"
 
 

@@ -26,7 +26,7 @@ from advaudio.report.pages import figures
 from advaudio.report.pages.curves import Chart, fooling_charts
 from advaudio.report.pages.examples import ExampleFigure, example_figure
 from advaudio.report.pages.listening import Listening, listening
-from advaudio.report.pages.masking import Masking, masking_of
+from advaudio.report.pages.masking import FoldCollapse, Masking, collapse_of, masking_of
 from advaudio.report.pages.page import render
 from advaudio.report.pages.provenance import Provenance, cell_provenance
 
@@ -92,6 +92,8 @@ class CellPage:
         Fooling curves.
     examples
         None where no attack fooled the original model on a kept clip.
+    collapse
+        Of each fold, whether its adversarial training collapsed; empty where that was not measured.
     masking
         None where gradient masking was not checked.
     paper
@@ -105,6 +107,7 @@ class CellPage:
     charts: Sequence[Chart]
     examples: ExampleFigure | None
     listening: Listening
+    collapse: Sequence[FoldCollapse]
     masking: Masking | None
     claims: Sequence[Claim]
     paper: BoldCell | None
@@ -145,6 +148,7 @@ def gather(params: dict[str, Any], files: Files) -> CellPage:
         charts=fooling_charts(cell),
         examples=example_figure(kept, read_layout(files.pictures), names, cell),
         listening=listening(kept, lambda: ClipStore.open(files.augmented), content, names),
+        collapse=collapse_of(cell.record),
         masking=masking_of(cell.record),
         claims=claims(build_grid([cell])),
         paper=BOLD_CELLS.get((cell.dataset, cell.representation)),
