@@ -69,9 +69,12 @@ def single_step_gap(
 ) -> SingleStepGap:
     """Attack with one step and with `steps`, both untargeted from the clean pictures, and return the widest gap.
 
-    A clip counts as fooled by iterations if any iterate fools it, within the radius or a smaller one of `epsilons`. Passes
-    of a clip: one forward and backward for all radii, whose gradient both attacks use; for each radius one forward for the
-    single step, at most `steps` − 1 forward and backward, and one forward. The model is left in evaluation mode.
+    A clip counts as fooled by iterations if any iterate fools it. Radii are attacked from the largest down. What is not
+    fooled within one counts as not fooled within a smaller one, which is skipped where no wide gap is left to find.
+
+    Passes of a clip: one forward and backward for all radii, whose gradient both attacks use; for each radius that is not
+    skipped one forward for the single step, at most `steps` − 1 forward and backward, and one forward. The model is left
+    in evaluation mode.
 
     Parameters
     ----------
@@ -87,63 +90,82 @@ def single_step_gap(
         Whether the forward passes run in bfloat16 where that is safe (autocast).
     """
     model.eval()
-    radii = sorted(epsilons)
-    seen = 0
-    found: list[tuple[Tensor, Tensor]] = []
     cudnn = torch.backends.cudnn
     tuned = cudnn.benchmark
     # The batches shrink, and cuDNN would tune itself again for every size.
     cudnn.benchmark = False
     try:
-        for x, y in batches:
-            seen += len(x)
-            found.append(_fooled(model, x, y, radii, steps, bfloat16))
+        return _widest(model, batches, sorted(epsilons, reverse=True), steps, bfloat16)
     finally:
         cudnn.benchmark = tuned
-    single, iterated = (torch.cat([pair[attack] for pair in found], dim=1).cpu().numpy() for attack in (0, 1))
-    gaps = [
-        SingleStepGap(
-            epsilon=epsilon,
-            seen=seen,
-            clips=len(one),
-            single_step=float(one.mean()) if len(one) else None,
-            iterated=float(many.mean()) if len(one) else None,
-            collapsed=far_more_often(many, one),
-        )
-        for epsilon, one, many in zip(radii, single, iterated, strict=True)
-    ]
+
+
+def _widest(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    radii: Sequence[float],
+    steps: int,
+    bfloat16: bool,
+) -> SingleStepGap:
+    seen = 0
+    right = []
+    for x, y in batches:
+        seen += len(x)
+        logits, gradient = _logits_and_gradient(model, x, y, bfloat16)
+        rows = logits.argmax(1) == y
+        right.append(_Clips(x[rows], y[rows], gradient[rows].sign()))
+    reachable = [torch.ones(len(clips.y), dtype=torch.bool, device=clips.y.device) for clips in right]
+    gaps: list[SingleStepGap] = []
+    for epsilon in radii:
+        stepped = [_one_step(model, clips, epsilon, bfloat16) for clips in right]
+        single = torch.cat(stepped).cpu().numpy()
+        if gaps and not far_more_often(torch.cat(reachable).cpu().numpy(), single):
+            continue
+        reachable = [
+            _iterations(model, clips, epsilon, steps, mask, bfloat16)
+            for clips, mask in zip(right, reachable, strict=True)
+        ]
+        iterated = torch.cat(reachable).cpu().numpy()
+        rates = (float(single.mean()), float(iterated.mean())) if len(single) else (None, None)
+        gaps.append(SingleStepGap(epsilon, seen, len(single), *rates, far_more_often(iterated, single)))
     return max(gaps, key=lambda gap: (gap.collapsed is True, gap.width))
 
 
-def _fooled(
-    model: nn.Module, x: Tensor, y: Tensor, radii: Sequence[float], steps: int, bfloat16: bool
-) -> tuple[Tensor, Tensor]:
-    """Whether one step and iterations fool each correctly classified clip: two of (radii, clips), bool."""
-    logits, gradient = _logits_and_gradient(model, x, y, bfloat16)
-    right = logits.argmax(1) == y
-    x, y, sign = x[right], y[right], gradient[right].sign()
-    single = torch.zeros(len(radii), len(x), dtype=torch.bool, device=x.device)
-    iterated = single.clone()
-    if not len(x):
-        return single, iterated
-    held = torch.arange(len(x), device=x.device)
-    for row, epsilon in enumerate(radii):
-        single[row] = _wrong(model, (x + epsilon * sign).clamp(0, 1), y, bfloat16)
-        length = step_length(epsilon, steps)
-        live, point = held, _inside(x[held] + length * sign[held], x[held], epsilon)
-        for _ in range(steps - 1):
-            if not len(live):
-                break
-            logits, gradient = _logits_and_gradient(model, point, y[live], bfloat16)
-            still = logits.argmax(1) == y[live]
-            live = live[still]
-            point = _inside((point + length * gradient.sign())[still], x[live], epsilon)
-        if len(live):
-            live = live[~_wrong(model, point, y[live], bfloat16)]
-        held = live
-        iterated[row] = True
-        iterated[row, held] = False
-    return single, iterated
+@dataclass(frozen=True)
+class _Clips:
+    """Correctly classified ones: pictures (n, 1, height, width), labels (n,), signs of the gradient there."""
+
+    x: Tensor
+    y: Tensor
+    sign: Tensor
+
+
+def _one_step(model: nn.Module, clips: _Clips, epsilon: float, bfloat16: bool) -> Tensor:
+    """Which clips (n,) a step of length ε fools."""
+    if not len(clips.y):
+        return clips.y.bool()
+    return _wrong(model, (clips.x + epsilon * clips.sign).clamp(0, 1), clips.y, bfloat16)
+
+
+def _iterations(
+    model: nn.Module, clips: _Clips, epsilon: float, steps: int, attacked: Tensor, bfloat16: bool
+) -> Tensor:
+    """Which of the `attacked` clips (n,) an iterate fools."""
+    live = attacked.nonzero().squeeze(1)
+    fooled = attacked.clone()
+    length = step_length(epsilon, steps)
+    point = _inside(clips.x[live] + length * clips.sign[live], clips.x[live], epsilon)
+    for _ in range(steps - 1):
+        if not len(live):
+            return fooled
+        logits, gradient = _logits_and_gradient(model, point, clips.y[live], bfloat16)
+        still = logits.argmax(1) == clips.y[live]
+        live = live[still]
+        point = _inside((point + length * gradient.sign())[still], clips.x[live], epsilon)
+    if len(live):
+        live = live[~_wrong(model, point, clips.y[live], bfloat16)]
+    fooled[live] = False
+    return fooled
 
 
 def _inside(point: Tensor, x: Tensor, epsilon: float) -> Tensor:

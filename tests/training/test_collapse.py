@@ -82,10 +82,10 @@ def test_too_few_clips_tell_nothing() -> None:
 def test_passes_are_as_promised() -> None:
     robust = Wave(lambda pixel: pixel)
     single_step_gap(robust, pixels(torch.full((20,), 0.9)), [EPSILON / 2, EPSILON])
-    assert robust.passes == 20 * (1 + 2 * (1 + 9 + 1))
-    weak = Wave(lambda pixel: pixel - 0.5)  # the first of ten steps fools it, within the smaller radius
+    assert robust.passes == 20 * (1 + (1 + 9 + 1) + 1)  # nothing is left to find within the smaller radius
+    weak = Wave(lambda pixel: pixel - 0.5)  # the first of ten steps fools it, and so does a single one
     single_step_gap(weak, pixels(torch.full((20,), 0.51)), [EPSILON / 2, EPSILON])
-    assert weak.passes == 20 * (1 + 2 + 1)
+    assert weak.passes == 20 * (1 + (1 + 1) + 1)
 
 
 def old_rule(probe: list[float]) -> int | None:
