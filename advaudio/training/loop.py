@@ -155,10 +155,12 @@ def train(
         _require_finite("validation", validation.loss, epoch, plan)
         probe = None
         if len(probe_rows):
-            batches = pictures.batches(cut(probe_rows, EVALUATION_BATCH))
-            steps = plan.adversarial.probe_steps
             probe = single_step_gap(
-                model, batches, [plan.adversarial.epsilon], steps=steps, bfloat16=bfloat16
+                model,
+                pictures.batches(cut(probe_rows, EVALUATION_BATCH)),
+                [plan.adversarial.epsilon],
+                steps=plan.adversarial.probe_steps,
+                bfloat16=bfloat16,
             )
         history.append(
             Epoch(
