@@ -59,8 +59,8 @@ def white_box_beats_black_box(
             continue
         ours, theirs = values[: len(white)].min(axis=0), values[len(white) :].min(axis=0)
         finite = theirs[np.isfinite(theirs)]
-        quantiles = np.unique(np.quantile(finite, QUANTILES, method="inverted_cdf")) if len(finite) else []
-        epsilons = [float(value) for value in quantiles if not (ours <= value).all()]
+        quantiles = np.quantile(finite, QUANTILES, method="inverted_cdf") if len(finite) else finite
+        epsilons = [float(value) for value in np.unique(quantiles) if not (ours <= value).all()]
         cheaper, dearer = theirs * PRECISION < ours, ours * PRECISION < theirs
         worse = more_often(cheaper, dearer, tolerance=tolerance) or any(
             more_often(theirs <= epsilon, ours <= epsilon, tolerance=tolerance) for epsilon in epsilons

@@ -126,8 +126,8 @@ def _widest(
             for clips, mask in zip(right, reachable, strict=True)
         ]
         iterated = torch.cat(reachable).cpu().numpy()
-        rates = (float(single.mean()), float(iterated.mean())) if len(single) else (None, None)
-        gaps.append(SingleStepGap(epsilon, seen, len(single), *rates, far_more_often(iterated, single)))
+        one, many = (float(mask.mean()) if len(mask) else None for mask in (single, iterated))
+        gaps.append(SingleStepGap(epsilon, seen, len(single), one, many, far_more_often(iterated, single)))
     return max(gaps, key=lambda gap: (gap.collapsed is True, gap.width))
 
 

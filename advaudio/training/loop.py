@@ -171,9 +171,9 @@ def train(
                 float(correct) / (steps * batch),
                 validation.loss,
                 validation.accuracy,
-                probe and probe.accuracy_after(probe.iterated),
-                probe and probe.accuracy_after(probe.single_step),
-                probe and probe.collapsed,
+                None if probe is None else probe.accuracy_after(probe.iterated),
+                None if probe is None else probe.accuracy_after(probe.single_step),
+                None if probe is None else probe.collapsed,
             )
         )
         if best_epoch(history) == epoch:

@@ -220,7 +220,13 @@ def test_masking_checks_are_put_into_words(plain_page: str) -> None:
 
 
 def test_attacks_with_nothing_to_compare_are_not_said_to_pass() -> None:
-    check = {"passed": None, "epsilon": [], "white_box": [], "black_box": [], "white_box_smaller": 1.0}
+    check: dict[str, Any] = {
+        "passed": None,
+        "epsilon": [],
+        "white_box": [],
+        "black_box": [],
+        "white_box_smaller": 1.0,
+    }
     page = SimpleNamespace(masking=Masking({"robust": {"white_box_beats_black_box": check}}))
     (row,) = table_rows(render("cell/masking.html", page), "Signs of hidden gradients")[1:]
     assert row[2:] == ["nothing to compare", "white box smaller 100 %"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,7 +131,12 @@ def write_patterns(folder: Path, classes: int = 6, size: int = 8) -> None:
 
 def trained(folder: Path, defence: str) -> TrainingResult:
     """Trained with a probe of 40 clips and ten steps."""
-    settings = {"optimiser": "adamw", "learning_rate": 0.005, "weight_decay": 0.0, "batch_size": 50}
+    settings: dict[str, Any] = {
+        "optimiser": "adamw",
+        "learning_rate": 0.005,
+        "weight_decay": 0.0,
+        "batch_size": 50,
+    }
     job = TrainingJob(
         pictures=folder / "pictures.npy",
         split=folder / "split.csv",
