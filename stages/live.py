@@ -55,7 +55,7 @@ def live_curves(folder: Path) -> Iterator[Callable[[Epoch], None]]:
             live.step = step
             for name, value in row.items():
                 if value is not None:
-                    live.log_metric(f"{curve}/{name}", value)
+                    live.log_metric(f"{curve}/{name}", float(value))
             live.make_summary()
 
     try:

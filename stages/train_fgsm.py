@@ -10,7 +10,7 @@ from advaudio.core.command_line import console, progress_bar, run
 from advaudio.core.params import read_params
 from advaudio.models.registry import require_watched
 from advaudio.training.job import robust_job
-from advaudio.training.outputs import TrainingFiles, train_and_write
+from advaudio.training.outputs import TrainingFiles, collapse_warning, train_and_write
 from stages.live import live_curves
 
 
@@ -39,12 +39,9 @@ def main(
         result = train_and_write(
             job, files, names, device=chosen.device, original=original, progress=progress, on_epoch=on_epoch
         )
-    if result.collapsed_folds:
-        console.print(
-            f"Warning: adversarial training collapsed in {result.collapsed_folds} folds (accuracy under PGD fell "
-            f"while accuracy under FGSM rose); see {outputs}/folds.csv. "
-            "A smaller adversarial_training.epsilon or defence: fgsm_rs helps."
-        )
+    warning = collapse_warning(result)
+    if warning:
+        console.print(warning)
 
 
 if __name__ == "__main__":

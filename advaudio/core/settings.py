@@ -176,10 +176,10 @@ class AdversarialSettings(LibrarySection):
         Number of gradient steps of `pgd`, each 2.5·ε/steps long (Madry et al., 2018). `fgsm_rs` takes one
         of 1.25·ε from a random start (Wong et al., 2020).
     probe_clips
-        Greatest number of validation clips that a PGD attack within ε is run on after each epoch, to see
-        whether training collapses. Zero: no probe.
+        Greatest number of validation clips that FGSM and PGD within ε are run on after each epoch, to see when
+        training collapses. Zero: no probe.
     probe_steps
-        Number of gradient steps of that attack.
+        Number of gradient steps of that PGD.
     """
 
     key = "adversarial_training"

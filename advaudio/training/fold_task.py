@@ -7,23 +7,26 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from advaudio.clips.split_table import Split, read_split
+from advaudio.clips.split_table import Fold, Split, read_split
 from advaudio.core.determinism import exact_training
 from advaudio.core.errors import AdvaudioError
 from advaudio.core.files import open_array, read_json, write_json
 from advaudio.core.metric_names import pgd_accuracy_at
 from advaudio.core.parallel import device as task_device
 from advaudio.core.parallel import emit
+from advaudio.models.classifier import Classifier
 from advaudio.models.model_file import save_model
 from advaudio.models.pretrained import load_pretrained
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
+from advaudio.training.collapse import COLLAPSE_CLIPS, SingleStepGap, single_step_gap
 from advaudio.training.job import TrainingJob
 from advaudio.training.loop import Epoch, Plan, train
-from advaudio.training.measures import pgd_accuracies, score
-from advaudio.training.pictures import PictureBatches
+from advaudio.training.measures import EVALUATION_BATCH, pgd_accuracies, score
+from advaudio.training.pictures import PictureBatches, cut
 from advaudio.training.result import FoldResult
 
 PGD_STEPS = 20
@@ -125,6 +128,7 @@ def _train(task: FoldTask, device: torch.device) -> FoldResult:
     validation = score(network, pictures, fold.validation, job.classes)
     test = score(network, pictures, fold.test, job.classes)
     under_pgd = pgd_accuracies(network, pictures, fold.test, job.pgd_epsilons, PGD_STEPS)
+    gap = _gap_of_kept_epoch(network, pictures, fold, plan)
     result: dict[str, Any] = {
         "repeat": plan.repeat,
         "fold": plan.fold,
@@ -138,6 +142,11 @@ def _train(task: FoldTask, device: torch.device) -> FoldResult:
         "test_balanced_accuracy": test.balanced_accuracy,
         "probe_accuracy": trained.epochs[trained.best_epoch - 1].probe_accuracy,
         "collapsed_epoch": trained.collapsed_epoch,
+        "collapsed": gap and gap.collapsed,
+        "collapse_epsilon": gap and gap.epsilon,
+        "collapse_clips": gap and gap.clips,
+        "fooled_by_one_step": gap and gap.single_step,
+        "fooled_by_iterations": gap and gap.iterated,
         **dict(zip(map(pgd_accuracy_at, job.pgd_epsilons), under_pgd, strict=True)),
         "confusion": test.confusion.tolist(),
         "curves": [asdict(epoch) for epoch in trained.epochs],
@@ -154,3 +163,15 @@ def _train(task: FoldTask, device: torch.device) -> FoldResult:
     write_json(task.result_file, result)
     checkpoint.path.unlink(missing_ok=True)
     return result
+
+
+def _gap_of_kept_epoch(
+    network: Classifier, pictures: PictureBatches, fold: Fold, plan: Plan
+) -> SingleStepGap | None:
+    """What tells of catastrophic overfitting, on validation clips drawn with the seed; None for clean training."""
+    if plan.defence is None:
+        return None
+    generator = np.random.default_rng([plan.seed, plan.repeat, plan.fold])
+    rows = np.sort(generator.permutation(fold.validation)[:COLLAPSE_CLIPS])
+    epsilon = plan.adversarial.epsilon
+    return single_step_gap(network, pictures.batches(cut(rows, EVALUATION_BATCH)), [epsilon / 2, epsilon])

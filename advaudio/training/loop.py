@@ -16,12 +16,12 @@ from advaudio.core.errors import AdvaudioError
 from advaudio.core.settings import AdversarialSettings, TrainingSettings
 from advaudio.models.classifier import Classifier
 from advaudio.training.checkpoints import Checkpoint
-from advaudio.training.measures import pgd_accuracy, score
+from advaudio.training.collapse import single_step_gap
+from advaudio.training.measures import EVALUATION_BATCH, score
 from advaudio.training.optimisers import build_optimiser, one_cycle, set_learning_rate
 from advaudio.training.pictures import PictureBatches, cut
 from advaudio.training.steps import step_mode, stepper
 
-COLLAPSE_DROP = 0.2
 _REPORT_SECONDS = 1.0
 
 
@@ -30,7 +30,8 @@ class Epoch:
     """One row of the learning curves; epochs count from 1. Accuracies are shares.
 
     `train_loss` and `train_accuracy` are means over the epoch's steps, on clean pictures for the accuracy;
-    `probe_accuracy` is the accuracy under the PGD probe, None without one.
+    `probe_accuracy` and `probe_single_step_accuracy` are the probe's accuracies under PGD and under one step of FGSM,
+    `probe_collapsed` what they say (`SingleStepGap.collapsed`); None without a probe.
     """
 
     repeat: int
@@ -41,6 +42,8 @@ class Epoch:
     validation_loss: float
     validation_accuracy: float
     probe_accuracy: float | None
+    probe_single_step_accuracy: float | None
+    probe_collapsed: bool | None
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,12 @@ def train(
         _require_finite("validation", validation.loss, epoch, plan)
         probe = None
         if len(probe_rows):
-            adversarial = plan.adversarial
-            probe = pgd_accuracy(
-                model, pictures, probe_rows, adversarial.epsilon, adversarial.probe_steps, bfloat16
+            probe = single_step_gap(
+                model,
+                pictures.batches(cut(probe_rows, EVALUATION_BATCH)),
+                [plan.adversarial.epsilon],
+                steps=plan.adversarial.probe_steps,
+                bfloat16=bfloat16,
             )
         history.append(
             Epoch(
@@ -165,7 +171,9 @@ def train(
                 float(correct) / (steps * batch),
                 validation.loss,
                 validation.accuracy,
-                probe,
+                None if probe is None else probe.accuracy_after(probe.iterated),
+                None if probe is None else probe.accuracy_after(probe.single_step),
+                None if probe is None else probe.collapsed,
             )
         )
         if best_epoch(history) == epoch:
@@ -194,18 +202,8 @@ def best_epoch(history: list[Epoch]) -> int:
 
 
 def collapsed_epoch(history: list[Epoch]) -> int | None:
-    """First epoch whose probe accuracy fell by over 0.2, and to under half, of the best before; or None.
-
-    Such a fall is catastrophic overfitting: the network has learnt to mislead its own one-step attack.
-    """
-    best = 0.0
-    for row in history:
-        if row.probe_accuracy is None:
-            continue
-        if row.probe_accuracy < best - COLLAPSE_DROP and row.probe_accuracy < best / 2:
-            return row.epoch
-        best = max(best, row.probe_accuracy)
-    return None
+    """First epoch after which the probe saw catastrophic overfitting (see `collapse`); None if it never did."""
+    return next((row.epoch for row in history if row.probe_collapsed), None)
 
 
 def _require_finite(part: str, loss: float, epoch: int, plan: Plan) -> None:

@@ -65,31 +65,10 @@ def score(
     return Score(float(loss) / len(rows), confusion.reshape(classes, classes))
 
 
-def pgd_accuracy(
-    model: Classifier,
-    pictures: PictureBatches,
-    rows: Rows,
-    epsilon: float,
-    steps: int,
-    bfloat16: bool = False,
-) -> float:
-    """Accuracy under an untargeted L∞ PGD attack of `steps` steps of 2.5·ε/steps from the clean picture.
-
-    The accuracy under the strongest attack is at most this. The model is left in evaluation mode.
-    """
-    model.eval()
-    correct = 0
-    for x, y in pictures.batches(cut(rows, EVALUATION_BATCH)):
-        attacked = pgd(model, x, y, epsilon, steps, bfloat16=bfloat16)
-        with torch.no_grad():
-            correct += int((model(attacked).argmax(1) == y).sum())
-    return correct / len(rows)
-
-
 def pgd_accuracies(
     model: Classifier, pictures: PictureBatches, rows: Rows, epsilons: Sequence[float], steps: int
 ) -> list[float]:
-    """Accuracy under PGD (as `pgd_accuracy`) within each bound of `epsilons`, in their order.
+    """Accuracy under untargeted L∞ PGD (see `models.pgd`) within each bound of `epsilons`, in their order.
 
     A clip counts as wrong within ε if it is wrong unperturbed or if the attack within ε, or within a smaller
     bound, succeeds: what lies within a smaller bound lies within ε. Only clips that are still right are

@@ -15,6 +15,7 @@ from advaudio.core.metrics_file import write_metrics
 from advaudio.core.progress import Progress, silent
 from advaudio.training.accuracy import accuracy_over_folds, drop_ratio
 from advaudio.training.checkpoints import remove_finished
+from advaudio.training.collapse import COLLAPSE_STEPS
 from advaudio.training.folds import train_folds
 from advaudio.training.job import TrainingJob
 from advaudio.training.loop import Epoch
@@ -99,7 +100,26 @@ def training_metrics(result: TrainingResult, clean_accuracy: float | None = None
     if clean_accuracy is not None:
         metrics["drop_ratio"] = drop_ratio(clean_accuracy, accuracy["accuracy"])
         metrics["collapsed_folds"] = result.collapsed_folds
+        metrics["collapse"] = result.collapse_by_fold()
     return metrics
+
+
+def collapse_warning(result: TrainingResult) -> str | None:
+    """A paragraph that names each fold whose adversarial training collapsed, with what shows it; None without one."""
+    folds = {name: fold for name, fold in result.collapse_by_fold().items() if fold["collapsed"]}
+    if not folds:
+        return None
+    lines = [
+        f"  {name}: one step of FGSM fools {fold['fooled_by_one_step']:.0%} of {fold['clips']} validation clips, "
+        f"{COLLAPSE_STEPS} steps of PGD fool {fold['fooled_by_iterations']:.0%} (L∞ {fold['epsilon']:.4g})"
+        for name, fold in folds.items()
+    ]
+    return (
+        f"Warning: adversarial training collapsed in {len(folds)} of {len(result.folds)} folds "
+        "(catastrophic overfitting: the network withstands single steps, not iterations).\n"
+        + "\n".join(lines)
+        + "\nA smaller adversarial_training.epsilon, or defence: fgsm_rs or pgd, helps."
+    )
 
 
 def write_tables(result: TrainingResult, folder: Path, class_names: Sequence[str]) -> None:

@@ -81,9 +81,9 @@ def linear_case(
     return model, pictures, model(pictures).argmax(1)
 
 
-def trained_network(size: int = 12, classes: int = 4) -> tuple[nn.Module, Tensor, Tensor]:
+def trained_network(size: int = 12, classes: int = 4, seed: int = 0) -> tuple[nn.Module, Tensor, Tensor]:
     """A small convolutional network trained on blobs, with pictures and labels that it gets right."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(classes, (400,), generator=generator)
     pictures = torch.rand(400, 1, size, size, generator=generator) * 0.35
     half = size // 2
@@ -92,7 +92,7 @@ def trained_network(size: int = 12, classes: int = 4) -> tuple[nn.Module, Tensor
         pictures[row, 0, top * half : (top + 1) * half, left * half : (left + 1) * half] += 0.25
     pictures = pictures.clamp(0, 1)
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model = nn.Sequential(
             nn.Conv2d(1, 8, 3, 2, 1),
             nn.ReLU(),

@@ -13,6 +13,7 @@ from advaudio.core.errors import AdvaudioError
 from advaudio.evaluation.gradient_masking import CHECKS, failed_checks, masking_checks
 from advaudio.robustness.black_box import white_box_beats_black_box
 from advaudio.robustness.fooling_curve import Array
+from benchmarks.masked_models import MASKED
 from tests.attacks.networks import RootOfZero, trained_network
 from tests.robustness.test_measures import INF, table
 
@@ -33,7 +34,9 @@ def passed(checks: dict[str, dict[str, object]]) -> dict[str, object]:
 def test_an_honest_model_passes(case: Case) -> None:
     checks = masking_checks(*case, epsilons=EPSILONS)
     assert passed(checks) == {
+        "same_answer_twice": True,
         "gradients_do_not_vanish": True,
+        "longer_single_step_never_weaker": True,
         "iterative_beats_single_step": True,
         "more_steps_never_weaker": True,
         "unbounded_reaches_all": True,
@@ -41,6 +44,64 @@ def test_an_honest_model_passes(case: Case) -> None:
         "outside_attack_adds_little": None,
     }
     assert failed_checks(checks) == 0
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_no_seed_of_an_honest_model_gives_a_false_alarm(seed: int) -> None:
+    model, pictures, labels = trained_network(seed=seed)
+    checks = masking_checks(model, pictures[:, 0].numpy(), labels.numpy(), epsilons=EPSILONS, seed=seed)
+    assert failed_checks(checks) == 0, checks
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [
+        ("logits × 1,000", "gradients_do_not_vanish"),
+        ("quantised input", "gradients_do_not_vanish"),
+        ("random output", "same_answer_twice"),
+        ("saturated activation", "gradients_do_not_vanish"),
+    ],
+)
+def test_models_masked_by_construction_are_caught(case: Case, kind: str, check: str) -> None:
+    model, pictures, labels = case
+    masked = MASKED[kind](model).eval()
+    x = torch.from_numpy(pictures)[:, None]
+    torch.manual_seed(0)
+    # As accurate as before: not a broken model, but one that looks robust.
+    assert (masked(x).argmax(1).numpy() == labels).mean() >= 0.9
+    checks = masking_checks(masked, pictures, labels, epsilons=EPSILONS)
+    assert checks[check]["passed"] is False
+    if kind != "random output":
+        assert checks["unbounded_reaches_all"]["passed"] is False
+
+
+class Pit(nn.Module):
+    """Class 1 above a score that falls to a pit 0.05 below each clip and rises again: a longer step leaps over it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        score = ((x[:, 0, 0, 0] - 0.45).abs() - 0.03) * 10
+        return torch.stack([-score, score], 1)
+
+
+@pytest.mark.parametrize(("clips", "expected"), [(6, True), (7, False), (40, False)])
+def test_a_single_step_that_fools_fewer_when_it_is_longer_fails(clips: int, expected: bool) -> None:
+    pictures = np.full((clips, 2, 2), 0.5, np.float32)
+    checks = masking_checks(Pit(), pictures, np.ones(clips, np.int64), epsilons=(0.05, 0.2), steps=(5, 20))
+    check = checks["longer_single_step_never_weaker"]
+    assert check["single_step"] == [1, 0]
+    # Six of six is what chance does once in 64 times.
+    assert check["passed"] is expected
+    assert checks["iterative_beats_single_step"]["passed"] is True
+
+
+def test_two_of_32_clips_more_from_a_second_start_are_noise(case: Case) -> None:
+    """Two clips have no gradient where they are, so only a random start fools them."""
+    model = Misleading(case[0], case[1][:2], here=0.0, elsewhere=1.0)
+    checks = masking_checks(model, *case[1:], epsilons=(0.2,), restarts=1)
+    check = checks["random_restarts_add_little"]
+    assert check["with"] - check["without"] == pytest.approx(2 / 32)
+    assert check["passed"] is True
+    assert checks["gradients_do_not_vanish"]["share_without_gradient"] == pytest.approx(2 / 32)
 
 
 def test_nothing_is_claimed_of_a_model_that_is_always_wrong(case: Case) -> None:
@@ -151,26 +212,49 @@ def test_an_outside_example_beyond_epsilon_does_not_count(case: Case) -> None:
     assert checks["outside_attack_adds_little"]["theirs"] == 0
 
 
-def test_white_box_must_not_lose_to_black_box() -> None:
-    strong = list(np.linspace(0.01, 0.1, 20))
-    weak = [3 * value for value in strong]
-
-    def pair(white: list[float], black: list[float]) -> dict[str, Any]:
-        return white_box_beats_black_box(
-            {
-                "bim_a": table(strong, white, backwards=5),
-                "pia": table(weak, black, backwards=0),
-                "cwa": table(strong, strong, linf=0.5),
-            }
-        )
-
-    assert {model: check["passed"] for model, check in pair(strong, weak).items()} == {
-        "original": True,
-        "robust": True,
+def beside_pia(white: list[float], black: list[float]) -> dict[str, Any]:
+    """The robust model's check: white-box and black-box perturbations of the same clips."""
+    strong = list(np.linspace(0.01, 0.1, len(white)))
+    tables = {
+        "bim_a": table(strong, white, backwards=5),
+        "pia": table(strong, black, backwards=0),
+        "cwa": table(strong, strong, linf=0.5),
     }
-    hidden = pair([INF] * 20, weak)
-    assert hidden["original"]["passed"] is True
-    assert hidden["robust"]["passed"] is False
-    assert hidden["robust"]["black_box"] == pytest.approx([0.25, 0.5, 0.75])
-    alone = white_box_beats_black_box({"bim_a": table(strong, strong, backwards=5)})
+    return white_box_beats_black_box(tables)["robust"]
+
+
+STRONG = list(np.linspace(0.01, 0.1, 20))
+SLIGHTLY_WEAKER = [1.3 * value for value in STRONG]
+
+
+def test_white_box_is_compared_where_it_does_not_fool_everything() -> None:
+    check = beside_pia(STRONG, SLIGHTLY_WEAKER)
+    assert check["passed"] is True
+    assert check["black_box"][:3] == pytest.approx([0.1, 0.25, 0.5])
+    assert all(0 < rate < 1 for rate in check["white_box"])
+    assert (check["black_box_smaller"], check["white_box_smaller"]) == (0, 1)
+
+
+def test_a_black_box_far_behind_gives_nothing_to_compare() -> None:
+    check = beside_pia(STRONG, [20 * value for value in STRONG])
+    assert check["passed"] is None
+    assert check["epsilon"] == []
+    assert check["white_box_smaller"] == 1
+    assert beside_pia(STRONG, [INF] * 20)["passed"] is None
+
+
+@pytest.mark.parametrize("white", [[INF] * 20, SLIGHTLY_WEAKER])
+def test_a_black_box_that_does_better_fails_the_check(white: list[float]) -> None:
+    check = beside_pia(white, STRONG)
+    assert check["passed"] is False
+    assert check["black_box_smaller"] == 1
+
+
+def test_a_few_clips_on_which_the_black_box_does_better_are_noise() -> None:
+    few = [value / 2 for value in STRONG[:6]] + SLIGHTLY_WEAKER[6:]
+    assert beside_pia(STRONG, few)["passed"] is True
+
+
+def test_white_box_alone_is_not_compared() -> None:
+    alone = white_box_beats_black_box({"bim_a": table(STRONG, STRONG, backwards=5)})
     assert alone == {"original": {"passed": None}, "robust": {"passed": None}}

@@ -60,6 +60,7 @@ NOT_USED = {
     "advaudio/core/gpu_claim.py": "append augment download report rho split",
     "advaudio/core/metric_names.py": "append attack augment download dwt masking rho split stft tonnetz",
     "advaudio/core/metrics_file.py": "append attack augment download dwt split stft tonnetz",
+    "advaudio/core/paired_rates.py": "append attack augment download dwt split stft tonnetz",
     "advaudio/core/parallel.py": "append rho split",
     "advaudio/core/resume.py": "append augment download dwt report rho split stft tonnetz",
     "advaudio/evaluation/attack_evaluation.py": "masking",

@@ -146,7 +146,7 @@ def test_every_stage_left_its_metrics_under_stable_names(clone: Clone) -> None:
     }
     training = {"accuracy_std", "accuracy_best", "test_clips"}
     assert _below_more(clone, "train") == training
-    assert _below_more(clone, "train_fgsm") == training | {"drop_ratio", "collapsed_folds"}
+    assert _below_more(clone, "train_fgsm") == training | {"drop_ratio", "collapsed_folds", "collapse"}
     assert _below_more(clone, "masking") == {"original_failed_checks", "robust_failed_checks"}
     assert metrics["metrics/masking.json"]["failed"] >= 0
     assert 0 < metrics["metrics/train.json"]["accuracy"] <= 1

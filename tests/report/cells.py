@@ -30,6 +30,22 @@ NORMS: dict[str, Norm] = {"bim_a": "linf", "cwa": "l2"}
 CLIPS = 200
 SIZE = (8, 10)
 BUDGETS = [{"steps": 5}]
+COLLAPSE = {
+    "repeat0-fold0": {
+        "collapsed": True,
+        "epsilon": 0.0157,
+        "clips": 160,
+        "fooled_by_one_step": 0.25,
+        "fooled_by_iterations": 0.95,
+    },
+    "repeat0-fold1": {
+        "collapsed": None,
+        "epsilon": 0.0314,
+        "clips": 0,
+        "fooled_by_one_step": None,
+        "fooled_by_iterations": None,
+    },
+}
 STATISTICS = StatisticsSettings(bootstrap_samples=25)
 
 
@@ -77,14 +93,14 @@ class Settings:
         return params
 
     @property
-    def training(self) -> dict[str, dict[str, float]]:
+    def training(self) -> dict[str, dict[str, Any]]:
         """The content of metrics/train.json and metrics/train_fgsm.json."""
         original, robust = (
             {"accuracy": value, "accuracy_std": 0.02, "accuracy_best": value + 0.02}
             for value in (self.accuracy, self.robust_accuracy)
         )
         drop = 100 * (self.accuracy - self.robust_accuracy) / self.accuracy
-        return {"original": original, "robust": {**robust, "drop_ratio": drop}}
+        return {"original": original, "robust": {**robust, "drop_ratio": drop, "collapse": COLLAPSE}}
 
     def evaluations(self) -> Iterator[AttackEvaluation]:
         """What the attack stages found."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from advaudio.report.cells.words import attack_name
 from advaudio.report.pages import figures
 from advaudio.report.pages.cell_page import Files, cell_page
 from advaudio.report.pages.curves import fooling_charts, strongest_charts, thin
-from advaudio.report.pages.masking import Masking
+from advaudio.report.pages.masking import Masking, SingleStepGap, collapse_of
+from advaudio.report.pages.page import render
 from tests.pipeline.recording import below, leaves_of
 from tests.report.cells import made_cell
 from tests.report.html import paragraphs, table_rows
@@ -233,8 +235,44 @@ def test_masking_checks_are_put_into_words(plain_page: str) -> None:
         "yes",
         "epsilon 0.0157; steps 5, 10; fooling rate 40 %, 50 %",
     ]
-    assert own["Without a bound, is every clip fooled?"] == ["no", "fooling rate 75 %"]
+    assert own["Without a bound, is nearly every clip fooled?"] == ["no", "fooling rate 75 %"]
     assert own["Does another library's attack add little?"][0] == "not run"
+
+
+def test_attacks_with_nothing_to_compare_are_not_said_to_pass() -> None:
+    check: dict[str, Any] = {
+        "passed": None,
+        "epsilon": [],
+        "white_box": [],
+        "black_box": [],
+        "white_box_smaller": 1.0,
+    }
+    page = SimpleNamespace(masking=Masking({"robust": {"white_box_beats_black_box": check}}))
+    (row,) = table_rows(render("cell/masking.html", page), "Signs of hidden gradients")[1:]
+    assert row[2:] == ["nothing to compare", "white box smaller 100 %"]
+
+
+def test_each_fold_that_collapsed_is_named_with_both_rates(plain_page: str) -> None:
+    _, *rows = table_rows(plain_page, "Did adversarial training collapse?")
+    assert rows == [
+        ["repeat0-fold0", "yes", "0.0157", "160", "25.0 %", "95.0 %"],
+        ["repeat0-fold1", "too few clips", "0.0314", "0", "–", "–"],
+    ]
+
+
+def test_records_made_before_collapse_was_measured_by_fold_say_nothing_of_it() -> None:
+    assert collapse_of({"training": {"robust": {"accuracy": 0.5, "collapsed_folds": 0}}}) == []
+
+
+def test_the_gap_is_looked_for_down_to_half_of_the_largest_radius() -> None:
+    check = {
+        "epsilon": [0.0078, 0.01568627, 0.03137255],
+        "iterative": [0.9, 0.95, 1],
+        "single_step": [0.1, 0.6, 0.8],
+    }
+    found = Masking({"robust": {"iterative_beats_single_step": check}})
+    assert found.gap == SingleStepGap(0.01568627, 0.6, 0.95)
+    assert found.overfitted
 
 
 def test_a_check_that_was_not_run_is_no_failure() -> None:

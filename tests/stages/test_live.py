@@ -17,8 +17,8 @@ def test_live_log_holds_the_curves_and_no_time(tmp_path: Path, monkeypatch: pyte
     folder = tmp_path / "live"
     for _ in range(2):  # the second run starts an empty log
         with live_curves(folder) as on_epoch:
-            on_epoch(Epoch(0, 0, 1, 1.0, 0.5, 1.0, 0.25, 0.125))
-            on_epoch(Epoch(0, 0, 2, 1.0, 0.5, 1.0, 0.5, None))
+            on_epoch(Epoch(0, 0, 1, 1.0, 0.5, 1.0, 0.25, 0.125, 0.25, False))
+            on_epoch(Epoch(0, 0, 2, 1.0, 0.5, 1.0, 0.5, None, None, None))
     curve = folder / "plots" / "metrics" / "fold_0" / "validation_accuracy.tsv"
     assert curve.read_text() == "step\tvalidation_accuracy\n1\t0.25\n2\t0.5\n"
     assert (folder / "plots" / "metrics" / "fold_0" / "probe_accuracy.tsv").read_text().count("\n") == 2

@@ -46,3 +46,19 @@ class Exploding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.linear(x.flatten(1))
         return logits * torch.nan if self.training else logits
+
+
+class Plain(nn.Module):
+    """Two convolutions and two linear layers, without normalisation or dropout."""
+
+    def __init__(self, classes: int, height: int, width: int) -> None:
+        super().__init__()
+        features = 32 * ((height + 1) // 2) * ((width + 1) // 2)
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(1, 16, 3, 1, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Flatten()),
+            *(nn.Linear(features, 64), nn.ReLU(), nn.Linear(64, classes)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layers(x)
+        return logits

@@ -20,7 +20,7 @@ from advaudio.models.classifier import Classifier
 from advaudio.models.registry import build_model
 from advaudio.training.checkpoints import Checkpoint
 from advaudio.training.loop import Epoch, Speed, best_epoch, collapsed_epoch
-from advaudio.training.measures import Score, pgd_accuracies, pgd_accuracy, score
+from advaudio.training.measures import Score, pgd_accuracies, score
 from advaudio.training.optimisers import build_optimiser, one_cycle
 from advaudio.training.pictures import PictureBatches, cut, picture_facts
 from advaudio.training.steps import step_mode, stepper
@@ -29,15 +29,15 @@ from advaudio.training.watch import Watch
 
 def history(
     accuracies: list[float],
-    probes: list[float | None] | None = None,
+    collapsed: list[bool | None] | None = None,
     losses: list[float] | None = None,
 ) -> list[Epoch]:
-    probes = probes or [None] * len(accuracies)
+    collapsed = collapsed or [None] * len(accuracies)
     losses = losses or [1.0] * len(accuracies)
     return [
-        Epoch(0, 0, number, 1.0, 0.5, loss, accuracy, probe)
-        for number, (accuracy, loss, probe) in enumerate(
-            zip(accuracies, losses, probes, strict=True), start=1
+        Epoch(0, 0, number, 1.0, 0.5, loss, accuracy, 0.5, 0.5, seen)
+        for number, (accuracy, loss, seen) in enumerate(
+            zip(accuracies, losses, collapsed, strict=True), start=1
         )
     ]
 
@@ -59,17 +59,11 @@ def test_accuracy_then_loss_then_time_decides(
 
 
 @pytest.mark.parametrize(
-    ("probes", "expected"),
-    [
-        ([None, None], None),
-        ([0.1, 0.3, 0.4, 0.45], None),
-        ([0.2, 0.5, 0.02, 0.0], 3),  # the classic collapse
-        ([0.2, 0.5, 0.28, 0.5], None),  # a dip that is not
-        ([0.2, 0.15, 0.0], None),  # too low before to tell
-    ],
+    ("collapsed", "expected"),
+    [([None, None], None), ([False, False], None), ([False, True, False, True], 2)],
 )
-def test_collapse_is_a_deep_fall_of_the_probe(probes: list[float | None], expected: int | None) -> None:
-    assert collapsed_epoch(history([0.5] * len(probes), probes)) == expected
+def test_the_first_collapse_is_kept(collapsed: list[bool | None], expected: int | None) -> None:
+    assert collapsed_epoch(history([0.5] * len(collapsed), collapsed)) == expected
 
 
 @given(steps=st.integers(1, 500), peak=st.floats(1e-5, 1.0), warm_up=st.floats(0, 0.99, exclude_max=True))
@@ -175,7 +169,7 @@ def test_score_and_pgd_of_a_linear_model_are_exact() -> None:
     margins = np.tanh(pixels - 0.5) * np.array([-1, -1, 1, 1, 1, 1])
     assert result.loss == pytest.approx(float(np.mean(np.log1p(np.exp(-2 * margins)))), rel=1e-5)
     for epsilon, expected in ((0.01, 5), (0.05, 4), (0.07, 3), (0.09, 2), (0.41, 0)):
-        assert pgd_accuracy(model, on_device, rows, epsilon, 5) == pytest.approx(expected / 6)
+        assert pgd_accuracies(model, on_device, rows, [epsilon], 5) == [pytest.approx(expected / 6)]
 
 
 class Bump(nn.Module):
@@ -195,7 +189,7 @@ def test_within_a_larger_bound_no_more_clips_are_right(resident: bool) -> None:
     if resident:
         on_device.resident = torch.from_numpy(pictures)
     rows = np.arange(3)
-    assert pgd_accuracy(model, on_device, rows, 0.9, 1) == pytest.approx(2 / 3)
+    assert pgd_accuracies(model, on_device, rows, [0.9], 1) == pytest.approx([2 / 3])
     assert pgd_accuracies(model, on_device, rows, [0.09, 0.9, 0.01], 1) == pytest.approx(
         [1 / 3, 1 / 3, 2 / 3]
     )
@@ -248,7 +242,7 @@ def test_watch_adds_up_the_folds() -> None:
     watch.receive(Speed(0, 0, 20, 150.0))
     watch.receive(Speed(0, 1, 10, 50.0))
     assert calls[-1] == (30, 160, "Training: 200 images/s")
-    row = Epoch(0, 0, 1, 1.25, 0.5, 1.0, 0.625, None)
+    row = Epoch(0, 0, 1, 1.25, 0.5, 1.0, 0.625, None, None, None)
     watch.receive(row)
     assert calls[-1] == (30, 160, "Training: loss 1.250, validation accuracy 62.5%, 200 images/s")
     watch.finish((0, 0))

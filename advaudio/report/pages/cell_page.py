@@ -26,7 +26,7 @@ from advaudio.report.pages import figures
 from advaudio.report.pages.curves import Chart, fooling_charts, strongest_charts
 from advaudio.report.pages.examples import ExampleFigure, example_figure
 from advaudio.report.pages.listening import Listening, listening
-from advaudio.report.pages.masking import Masking, masking_of
+from advaudio.report.pages.masking import FoldCollapse, Masking, collapse_of, masking_of
 from advaudio.report.pages.page import render
 from advaudio.report.pages.provenance import Provenance, cell_provenance
 
@@ -94,6 +94,8 @@ class CellPage:
         Fooling curves of the strongest bounds known.
     examples
         None where no attack fooled the original model on a kept clip.
+    collapse
+        Of each fold, whether its adversarial training collapsed; empty where that was not measured.
     masking
         None where gradient masking was not checked.
     paper
@@ -108,6 +110,7 @@ class CellPage:
     strongest: Sequence[Chart]
     examples: ExampleFigure | None
     listening: Listening
+    collapse: Sequence[FoldCollapse]
     masking: Masking | None
     claims: Sequence[Claim]
     paper: BoldCell | None
@@ -149,6 +152,7 @@ def gather(params: dict[str, Any], files: Files) -> CellPage:
         strongest=strongest_charts(cell),
         examples=example_figure(kept, read_layout(files.pictures), names, cell),
         listening=listening(kept, lambda: ClipStore.open(files.augmented), content, names),
+        collapse=collapse_of(cell.record),
         masking=masking_of(cell.record),
         claims=claims(build_grid([cell])),
         paper=BOLD_CELLS.get((cell.dataset, cell.representation)),

@@ -1,4 +1,4 @@
-"""What the checks for hidden gradients (`evaluation.gradient_masking`) say of the models."""
+"""What the checks for hidden gradients (`evaluation.gradient_masking`) and for collapsed training say of the models."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-WIDE_GAP = 0.3
-"""Our choice: models trained with one step lie either below it or, most of them, far above."""
+from advaudio.core.paired_rates import WIDE_GAP
 
 
 @dataclass(frozen=True)
 class SingleStepGap:
-    """Shares of the robust model's clips that a single step and iterations fool within the largest radius checked."""
+    """Shares of the robust model's clips that a single step and iterations fool, at the radius where they differ most.
+
+    The radii are the largest one checked and those down to half of it, as the training's own check has it.
+    """
 
     epsilon: float
     single_step: float
@@ -21,7 +23,7 @@ class SingleStepGap:
     @property
     def wide(self) -> bool:
         """Whether iterations fool so many more that the model withstands little but single steps."""
-        return self.iterative - self.single_step >= WIDE_GAP
+        return self.iterative - self.single_step >= WIDE_GAP - 1e-9
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,39 @@ class Masking:
         check = self.checks.get("robust", {}).get("iterative_beats_single_step")
         if check is None:
             return None
-        return SingleStepGap(check["epsilon"][-1], check["single_step"][-1], check["iterative"][-1])
+        least = max(check["epsilon"]) / 2 * 0.99  # the radii are rounded in params.yaml
+        gaps = [
+            SingleStepGap(*numbers)
+            for numbers in zip(check["epsilon"], check["single_step"], check["iterative"], strict=True)
+            if numbers[0] >= least
+        ]
+        return max(gaps, key=lambda gap: gap.iterative - gap.single_step)
 
     @property
     def overfitted(self) -> bool:
         """Whether the robust model withstands single steps alone."""
         return self.gap is not None and self.gap.wide
+
+
+@dataclass(frozen=True)
+class FoldCollapse:
+    """What the training found of one fold: shares of `clips` validation clips fooled within `epsilon` (L∞).
+
+    `collapsed` is None where the clips are too few to tell, the shares where there are none.
+    """
+
+    name: str
+    collapsed: bool | None
+    epsilon: float
+    clips: int
+    fooled_by_one_step: float | None
+    fooled_by_iterations: float | None
+
+
+def collapse_of(record: Mapping[str, Any]) -> list[FoldCollapse]:
+    """Each fold of the robust model in a cell's record; none in records made before this was measured."""
+    folds = record["training"]["robust"].get("collapse") or {}
+    return [FoldCollapse(name=name, **numbers) for name, numbers in folds.items()]
 
 
 def masking_of(record: Mapping[str, Any]) -> Masking | None:
