@@ -127,7 +127,8 @@ def test_the_tuning_of_long_clips_in_a_batch_is_each_clips_own() -> None:
 def test_silence_is_the_centre_also_beside_sound() -> None:
     assert (tonnetz.pictures(np.zeros(20_000, np.float32), size=(6, 24)) == 0.5).all()
     picture = tonnetz.pictures(beside_silence(4 * RATE), size=(6, 40))
-    assert (picture[:, 35:] == 0.5).all()
+    # How the resize adds up weights of one half depends on the CPU.
+    np.testing.assert_allclose(picture[:, 35:], 0.5, rtol=0, atol=1e-6)
     assert np.abs(picture[:, :8] - 0.5).max() > 0.01
 
 
