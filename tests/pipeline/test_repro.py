@@ -198,8 +198,9 @@ def test_plots_and_report_are_made(clone: Clone) -> None:
         assert Path(name).name in json.dumps(drawn["content"]["title"])
     assert len(plots["data"]) == len(curves) + 3
     page = (clone.folder / "report" / "report.html").read_text(encoding="utf-8")
-    # Six attacks' curves, learning curves, two confusion matrices, examples.
-    assert page.count("<svg") == len(ATTACKS) + 4
+    # Six attacks' curves, the strongest bound in L∞, learning curves, two confusion matrices, examples.
+    assert page.count("<svg") == len(ATTACKS) + 5
+    assert "Any L∞ attack" in page
     assert not re.search(r'(src|href)="(?!#|data:)', page)
 
 
